@@ -18,6 +18,7 @@ from ledger.contracts.failures import (
     LedgerError,
     LedgerUnavailableError,
     PermissionDeniedError,
+    QuotaExceededError,
     UnknownJobError,
     WaitTimeoutError,
 )
@@ -150,8 +151,9 @@ def _refused(error: JobRefusedError) -> ProblemError:
     failure = error.failure
     full = failure.code is FailureCode.MEMORY_LIMIT_EXCEEDED
     after = float(failure.details.get("retry_after_seconds", RETRY_SECONDS)) if full else None
+    status = 429 if isinstance(error, QuotaExceededError) else 503 if full else 422
     return ProblemError(
-        503 if full else 422,
+        status,
         failure.message,
         code=failure.code,
         retry_after_seconds=after,

@@ -33,6 +33,7 @@ from ledger.models.verification import Verification
 from ledger.operations.control_store import ControlStore
 from ledger.operations.pool_registry import PoolRegistry
 from ledger.operations.quarantine import Quarantine
+from ledger.operations.tokens import TokenStore
 from ledger.server.server import Server
 from ledger.settings import LedgerSettings
 from ledger.webhooks.delivery_queue import DeliveryQueue
@@ -94,8 +95,9 @@ class Ledger:
     drift_alarms, drift_figures, prediction_log, fight_results, state_lags
         Monitoring of models: alarms, latest figures, recorded predictions, the results of fights, and how far the
         fighters' states lag behind them.
-    controls, pools, quarantine, feeds
-        Operations: live controls, living pools, malformed queue items, and what was read from odds feeds.
+    controls, pools, quarantine, tokens, feeds
+        Operations: live controls, living pools, malformed queue items, tokens of gateways and limits of callers, and
+        what was read from odds feeds.
     webhooks, webhook_queue
         Webhooks that receive outcomes, and their deliveries as a relay needs them.
     """
@@ -116,6 +118,7 @@ class Ledger:
         self.controls = ControlStore(server)
         self.pools = PoolRegistry(server)
         self.quarantine = Quarantine(server)
+        self.tokens = TokenStore(server)
         self.feeds = FeedState(server)
         self.webhooks = Webhooks(server)
         self.webhook_queue = DeliveryQueue(server)

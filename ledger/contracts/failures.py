@@ -4,6 +4,7 @@
 
     LedgerError
     ├── JobRefusedError          the job was not accepted and nothing was written; `.failure` says why
+    │   └── QuotaExceededError   the caller has used up its quota
     ├── JobFailedError           the job ended without a report; `.failure` says why
     ├── WaitTimeoutError         no outcome within the caller's timeout; the job goes on
     ├── UnknownJobError          the job was never submitted, or its retention is over
@@ -76,6 +77,10 @@ class JobRefusedError(LedgerError):
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.code}: {failure.message}")
         self.failure = failure
+
+
+class QuotaExceededError(JobRefusedError):
+    """The caller has used up its quota; `retry_after_seconds` in the details of `failure` is when to come again."""
 
 
 class JobFailedError(LedgerError):

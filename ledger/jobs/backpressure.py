@@ -61,6 +61,21 @@ def eviction_enabled(policy: str) -> Failure:
     )
 
 
+def quota_used_up(today: int, new: int, most: int, left_seconds: float) -> Failure:
+    """Return the refusal of `new` jobs of a caller who has submitted `today` of `most`; the day ends in `left_seconds`.
+
+    A call of more jobs than the quota of a day cannot succeed later.
+    """
+    if new > most:
+        return _refusal(f"{new:,} jobs at once are more than the caller's quota of a day ({most:,})", None)
+    return _refusal(
+        f"the caller has submitted {today:,} new jobs today (UTC) and its quota is {most:,} (cornerman tokens limit)",
+        left_seconds,
+        jobs_today=today,
+        jobs_per_day=most,
+    )
+
+
 def partially_accepted(failure: Failure, accepted: int, jobs: int) -> Failure:
     """Return the refusal of a step of a long submission whose earlier steps were accepted."""
     message = failure.message.replace(": nothing was accepted", "")

@@ -11,7 +11,7 @@ import msgspec
 
 from ledger.contracts import codec
 from ledger.contracts.caller_names import CALLER_RULE, is_caller
-from ledger.contracts.failures import FailureCode, JobRefusedError, LedgerError
+from ledger.contracts.failures import FailureCode, JobRefusedError, LedgerError, QuotaExceededError
 from ledger.contracts.job_state import Receipt
 from ledger.contracts.jobs import (
     ROUTES,
@@ -115,7 +115,7 @@ class SubmissionExchanges:
                 raise _conflict(entry)
         steps = list(_steps(once.values()))
         if len(steps) > 1:
-            yield from self._check_all(steps, gate)
+            yield from self._check_all(steps, gate, caller)
         accepted: dict[str, bool] = {}
         for step in steps:
             # A confirmed last step confirms all steps before it.
@@ -125,7 +125,7 @@ class SubmissionExchanges:
             except JobRefusedError as refused:
                 if not accepted:
                     raise
-                raise JobRefusedError(
+                raise type(refused)(
                     backpressure.partially_accepted(refused.failure, len(accepted), len(once))
                 ) from refused
         # Of two equal jobs, the first is the created one.
@@ -138,11 +138,11 @@ class SubmissionExchanges:
             for entry in entries
         ]
 
-    def _check_all(self, steps: Sequence[Sequence[_Entry]], gate: _Gate) -> Exchange[None]:
+    def _check_all(self, steps: Sequence[Sequence[_Entry]], gate: _Gate, caller: str) -> Exchange[None]:
         """Check the jobs of all steps together. Raises JobRefusedError as the steps themselves would."""
         new: Counter[str] = Counter()
         for step in steps:
-            marks = yield from self._step(step, gate, "", check_only=True, others=new)
+            marks = yield from self._step(step, gate, "", caller=caller, check_only=True, others=new)
             new.update(entry.queue for entry in step if marks[entry.job_id])
 
     def _step(
@@ -180,6 +180,9 @@ class SubmissionExchanges:
             return JobRefusedError(backpressure.queue_full(waiting, new, most, settled, span_ms / 1000))
         if verdict == "memory":
             return JobRefusedError(backpressure.memory_full(*map(int, figures)))
+        if verdict == "quota":
+            today, new, most, left_ms = map(int, figures)
+            return QuotaExceededError(backpressure.quota_used_up(today, new, most, left_ms / 1000))
         if verdict == "evicts":
             return JobRefusedError(backpressure.eviction_enabled(figures[0].decode()))
         entry, now = entries[figures[0]], to_datetime(figures[1])

@@ -1,7 +1,8 @@
 -- Accept jobs, all of them or none.
 --
 -- Keys: job (hash), queue (zset), doorbell (list), sequence (string), forgotten (string), outcomes (stream): see the
--- prelude.
+-- prelude; limits (hash): see admit.lua.
+-- <ns>:day:<day>:<caller>  string  new jobs of a caller with a quota on a day (days since 1970, UTC)
 -- arg(1)    '1' if the caller waits for the append-only file
 -- arg(2)    maximum of jobs in a queue, '' for any number
 -- arg(3)    maximum share of the server's maxmemory for new jobs, '' for all of it
@@ -16,6 +17,7 @@
 --           {'conflict' | 'expired' | 'stale', index from 0, now (ms)}
 --           {'long', jobs waiting, new ones, recent outcomes, in how long (ms)}
 --           {'memory', used (bytes), mark (bytes)}
+--           {'quota', new jobs of the caller today, new ones, limit, in how long the day ends (ms)}
 --           {'evicts', maxmemory-policy}
 
 local HEAD, FIELDS = 7, 10
@@ -75,6 +77,23 @@ for queue, more in pairs(new) do
     return { 'long', waits, more, #latest, digits(now - since) }
   end
 end
+-- Not of what has no limit of its own: parts of an accepted job, and urgent checks.
+local DAY = 86400000
+local limits = arg(7) ~= '' and arg(2) ~= '' and arg(4) ~= '1' and redis.call('HGET', ns .. 'limits', arg(7))
+local jobs_per_day = limits and cjson.decode(limits).jobs_per_day
+local day_key, today, fresh = ns .. 'day:' .. math.floor(now / DAY) .. ':' .. arg(7), 0, 0
+if jobs_per_day and next(new) then
+  today = tonumber(redis.call('GET', day_key) or 0)
+  for _, more in pairs(new) do
+    fresh = fresh + more
+  end
+  for _, more in pairs(others) do
+    fresh = fresh + more
+  end
+  if today + fresh > jobs_per_day then
+    return { 'quota', today, fresh, jobs_per_day, digits(DAY - now % DAY) }
+  end
+end
 if next(new) and arg(3) ~= '' then
   local memory = redis.call('INFO', 'memory')
   local used, most = info_number(memory, 'used_memory'), info_number(memory, 'maxmemory')
@@ -106,5 +125,8 @@ for index = 0, count - 1 do
     redis.call('HSET', record_key(id), 'digest', job_arg(index, 2))
   end
   answer[index + 2] = created[index] and 1 or 0
+end
+if jobs_per_day and fresh > 0 and arg(5) ~= '1' then
+  redis.call('SET', day_key, digits(today + fresh), 'PX', 2 * DAY)
 end
 return next(new) and arg(5) ~= '1' and keep_reply(answer) or answer

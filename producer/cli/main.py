@@ -33,6 +33,7 @@ from producer.cli.commands.preflight import preflight
 from producer.cli.commands.quarantine import quarantine
 from producer.cli.commands.replay import replay
 from producer.cli.commands.status import status
+from producer.cli.commands.tokens import tokens
 from producer.cli.commands.train import train
 from producer.cli.commands.up import serve, up, worker
 from producer.local.subprocess_runner import LOCAL_JOB_ID
@@ -131,6 +132,7 @@ for command in (
     jobs,
     dead_letters,
     quarantine,
+    tokens,
     preflight,
     set_controls,
     unset,

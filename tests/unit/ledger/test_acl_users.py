@@ -14,6 +14,7 @@ from tests.support.acl_server import ROLES, USERS
 
 LEDGER = Path(ledger.__file__).parent
 CALLERS = {
+    "admit": ("gateway",),
     "backlog": ("worker", "reader", "operator"),
     "cancel": ("producer", "worker", "operator"),
     "claim": ("worker",),
@@ -21,6 +22,7 @@ CALLERS = {
     "control_history": ("producer", "worker", "reader", "operator"),
     "drift_alarm": ("worker",),
     "fight_results": ("operator",),
+    "limit_caller": ("operator", "gateway"),
     "list_fights": ("producer", "operator"),
     "list_jobs": ("producer", "reader", "operator", "gateway"),
     "list_running": ("worker",),
@@ -36,6 +38,9 @@ CALLERS = {
     "snooze": ("worker",),
     "submit": ("producer", "worker", "operator"),
     "sweep_index": ("worker",),
+    "token_create": ("operator", "gateway"),
+    "token_revoke": ("operator", "gateway"),
+    "token_verify": ("operator", "gateway"),
     "unsnooze": ("worker",),
     "webhook_change": ("operator", "gateway"),
     "webhook_create": ("operator", "gateway"),

@@ -33,6 +33,7 @@ COMMANDS = {
     "worker",
     "serve",
     "check",
+    "tokens",
     "train",
     "predict",
     "enqueue",
