@@ -39,12 +39,15 @@ class AsyncConnections:
         self._shared = SharedConnection(self)
         self._idle: list[PipelinedConnection] = []
         self._blocking: set[PipelinedConnection] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
 
     async def execute(self, *commands: Command, blocks_seconds: float = 0.0) -> list[Any]:
         """Run commands on one connection and return their replies; an error reply is returned, not raised.
 
         `blocks_seconds` is how long the commands themselves may block on the server.
         """
+        self._check_loop()
         if blocks_seconds:
             reply_seconds = self.reply_seconds + blocks_seconds
             return await with_retry(lambda: self._execute_alone(commands, reply_seconds), reply_seconds)
@@ -57,18 +60,28 @@ class AsyncConnections:
 
     async def close(self) -> None:
         """Close all connections."""
+        self._closed = True
         await self._shared.close()
         for connection in [*self._idle, *self._blocking]:
             await connection.close()
         self._idle.clear()
 
+    def reopen(self) -> None:
+        """Allow calls again after `close`."""
+        self._closed = False
+
     async def opened(
         self, on_message: OnMessage | None = None, on_end: Callable[[], None] | None = None
     ) -> PipelinedConnection:
-        """Return a new connection, connected. Raises redis.RedisError."""
+        """Return a new connection, connected. Raises redis.RedisError, and LedgerUnavailableError after `close`."""
+        if self._closed:
+            raise LedgerUnavailableError("this client was closed: open another")
         raw = self._pool.connection_class(**self._pool.connection_kwargs)
         connection = PipelinedConnection(raw, self._encoder.pack_commands, on_message=on_message, on_end=on_end)
         await connection.open()
+        if self._closed:  # meanwhile
+            await connection.close()
+            raise LedgerUnavailableError("this client was closed: open another")
         return connection
 
     async def _execute_alone(self, commands: tuple[Command, ...], reply_seconds: float) -> list[Any]:
@@ -91,6 +104,14 @@ class AsyncConnections:
         else:
             connection.drop()
         return replies
+
+    def _check_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop is self._loop:
+            return
+        if self._loop is not None and self._loop.is_running():
+            raise RuntimeError("an asyncio client serves one event loop: open another client for this one")
+        self._loop = loop
 
     def _take_idle(self) -> PipelinedConnection | None:
         while self._idle:

@@ -52,14 +52,15 @@ class AsyncServer(BaseServer):
         Warns with EvictionWarning if the server may evict keys of the ledger. Raises LedgerUnavailableError if the
         server does not answer or refuses the user.
         """
+        self.connections.reopen()
         memory = await self.run(self.greet())
         if memory is not None and memory.may_evict:
             warnings.warn(f"the server at {self.address} {memory}", EvictionWarning, stacklevel=3)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self.subscriptions.close()
         await self.connections.close()
+        await self.subscriptions.close()
         await self.client.aclose()
 
     async def run(self, exchange: Exchange[T]) -> T:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from ledger.server.connection_pool import Command
@@ -57,12 +58,21 @@ class PipelinedConnection:
         self._unsent: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._reader: asyncio.Task[None] | None = None
-        self.closed = False
+        self._loop = asyncio.get_running_loop()
+        self._ended = False
+
+    @property
+    def closed(self) -> bool:
+        """True if the connection was closed or cut, or its event loop has ended."""
+        return self._ended or self._loop.is_closed()
 
     async def open(self) -> None:
         """Connect. Raises redis.RedisError."""
-        await self._connection.connect()
-        self._loop = asyncio.get_running_loop()
+        try:
+            await self._connection.connect()
+        except BaseException:  # cancelled in between, redis-py leaves it open
+            await self._connection.disconnect(nowait=True)
+            raise
         self._connection.socket_timeout = None  # the timer of the oldest call replaces it
         self._reader = self._loop.create_task(self._read())
 
@@ -113,12 +123,14 @@ class PipelinedConnection:
             self._timer = self._loop.call_later(left_seconds, self._check_silence)
 
     async def _read(self) -> None:
+        reason: redis.RedisError = redis.ConnectionError("the connection was closed")
         try:
             while True:
                 self._match(await self._next_reply())
-        except (redis.RedisError, OSError) as error:
-            self._end(error)
+        except redis.RedisError as error:
+            reason = error
         finally:
+            self._end(reason)
             await self._connection.disconnect(nowait=True)
 
     async def _next_reply(self) -> Any:
@@ -142,15 +154,15 @@ class PipelinedConnection:
                 call.future.set_result(call.replies)
 
     def _end(self, error: Exception) -> None:
-        if self.closed:
+        if self._ended:
             return
-        self.closed = True
+        self._ended = True
         if self._timer is not None:
             self._timer.cancel()
         while self._calls:
             future = self._calls.popleft().future
             if not future.done():
-                future.set_exception(type(error)(*error.args))
+                future.set_exception(copy(error))
                 future.exception()  # a call that nobody waits for any more is no mistake
         if self._reader is not None and self._reader is not asyncio.current_task():
             self._reader.cancel()

