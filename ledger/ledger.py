@@ -13,6 +13,7 @@ from ledger.jobs.claims import Claim, Claims, ReapCounts, RunningJob, Settlement
 from ledger.jobs.dead_letters import DeadLetter, DeadLetters
 from ledger.jobs.job_history import JobHistories, JobHistory
 from ledger.jobs.job_index import JobIndex, JobPage, JobQuery, JobSummary
+from ledger.jobs.job_log import JobLogs
 from ledger.jobs.job_records import JobRecord, JobRecords
 from ledger.jobs.listed_fights import FeedState
 from ledger.jobs.liveness_probes import LivenessProbes
@@ -82,9 +83,9 @@ class Ledger:
         The server that all parts share: commands, scripts, clock, memory.
     submission
         Submission of jobs, with what only workers submit: parts, shadow cards, urgent health checks.
-    job_index, job_histories, job_records, card_answers, dead_letters
-        Lists of jobs by state, kind, caller, card and time; the history of a job; stored jobs; cards by date with all
-        answers to each; and the jobs that failed as `worker_lost`.
+    job_index, job_histories, job_logs, job_records, card_answers, dead_letters
+        Lists of jobs by state, kind, caller, card and time; the history of a job, and the log lines about it; stored
+        jobs; cards by date with all answers to each; and the jobs that failed as `worker_lost`.
     queue_stats, outcome_stats
         Lengths and waiting times of the queues; statistics of recent outcomes.
     liveness_probes
@@ -109,6 +110,7 @@ class Ledger:
         self._outcomes = OutcomeReader(server)
         self.job_index = JobIndex(server)
         self.job_histories = JobHistories(server, self._outcomes)
+        self.job_logs = JobLogs(server)
         self.job_records = JobRecords(server, self._outcomes)
         self.card_answers = CardAnswers(server, self._outcomes)
         self.dead_letters = DeadLetters(server, self.submission, self._outcomes, self.job_records)

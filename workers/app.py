@@ -30,6 +30,7 @@ from workers.child.consumer import ChildConsumer
 from workers.jobs.registry import HANDLERS, HandlerRegistry, warm_up
 from workers.logs import setup
 from workers.observability.pool_monitor import PoolMonitor
+from workers.pool.event_pipe import JobLogged
 from workers.pool.library_threads import pin_environment, pin_libraries
 from workers.pool.pool import CHILD_START_SECONDS, WorkerPool
 from workers.pool.process_memory import anon_rss_mb
@@ -60,6 +61,7 @@ def create_app(settings: WorkerSettings, handlers: HandlerRegistry) -> Celery:
     def answer_doorbell(queue: str) -> None:
         doorbell.handle(queue)
 
+    setup.pass_on_job_lines(lambda job_id, line: pool.event_pipe.send(JobLogged(job_id, line)))
     app.steps["worker"].add(_supervisor_step(pool))
     signals.setup_logging.connect(lambda **_: setup.configure_logging(settings), weak=False)
     signals.worker_process_init.connect(lambda **_: _start_child(app, pool), weak=False)

@@ -15,10 +15,11 @@ from ledger.contracts.failures import UnknownJobError
 from ledger.contracts.job_state import JobState
 from ledger.contracts.provenance import Provenance, decode_provenance
 from ledger.jobs.job_index import SUMMARY_FIELDS, JobSummary, summary_of
+from ledger.jobs.job_log import JobLogLine, lines_in
 from ledger.jobs.outcome_reader import OutcomeReader
 from ledger.server.server import Server, to_datetime
 
-_FIELDS = (*SUMMARY_FIELDS, "failure", "origin", "history", "requeued_as", "requeued_from")
+_FIELDS = (*SUMMARY_FIELDS, "failure", "origin", "history", "requeued_as", "requeued_from", "log")
 
 
 class JobEventKind(StrEnum):
@@ -73,6 +74,8 @@ class JobHistory(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Provenance of the outcome, if a worker produced it.
     requeued_as, requeued_from
         The job that repeats this dead letter, and the dead letter that this job repeats.
+    log, dropped_log_lines
+        The last log lines about the job, and how many before them are no longer kept.
     """
 
     job: JobSummary
@@ -81,6 +84,8 @@ class JobHistory(Struct, frozen=True, kw_only=True, omit_defaults=True):
     provenance: Provenance | None = None
     requeued_as: str | None = None
     requeued_from: str | None = None
+    log: list[JobLogLine] = []
+    dropped_log_lines: int = 0
 
 
 class JobHistories:
@@ -95,10 +100,11 @@ class JobHistories:
         values = self._server.execute("HMGET", self._server.key("job", job_id), *_FIELDS)
         if values[1] is None:
             raise UnknownJobError(f"job {job_id} is {self._outcomes.status(job_id).state}")
-        failure, origin, history, requeued_as, requeued_from = values[len(SUMMARY_FIELDS) :]
+        failure, origin, history, requeued_as, requeued_from, log = values[len(SUMMARY_FIELDS) :]
         code, reason = _code_and_reason(failure)
         job = summary_of(job_id, [*values[: len(SUMMARY_FIELDS)], code])
         dropped, claims = _claims_in((history or b"").decode(errors="replace"))
+        dropped_lines, lines = lines_in(log)
         submitted = JobEvent(event=JobEventKind.SUBMITTED, at=job.submitted_at, caller=job.caller)
         return JobHistory(
             job=job,
@@ -107,6 +113,8 @@ class JobHistories:
             provenance=_provenance_in(origin),
             requeued_as=requeued_as.decode() if requeued_as else None,
             requeued_from=requeued_from.decode() if requeued_from else None,
+            log=lines,
+            dropped_log_lines=dropped_lines,
         )
 
 

@@ -12,6 +12,8 @@ from ledger.jobs.job_history import JobEvent, JobHistory
 from ledger.jobs.job_index import JobSummary
 from producer.output.table_parts import NOTHING, STYLES, wrapping_table
 
+_LEVEL_STYLES = {"warning": "yellow", "error": "red", "critical": "bold red"}
+
 
 def jobs_table(jobs: Iterable[JobSummary]) -> Table:
     """Return a table of jobs."""
@@ -34,7 +36,7 @@ def jobs_table(jobs: Iterable[JobSummary]) -> Table:
 
 
 def history_tables(history: JobHistory) -> list[Table]:
-    """Return the tables of one job: the job, its events, and the provenance of its outcome."""
+    """Return the tables of one job: the job with the provenance of its outcome, its events, and its log lines."""
     job = history.job
     fields = {
         "state": job.state,
@@ -56,7 +58,7 @@ def history_tables(history: JobHistory) -> list[Table]:
     for name, value in fields.items():
         if value is not None:
             table.add_row(name, Text(value))
-    return [table, _events_table(history)]
+    return [table, _events_table(history), *([_log_table(history)] if history.log else [])]
 
 
 def _events_table(history: JobHistory) -> Table:
@@ -72,6 +74,22 @@ def _events_table(history: JobHistory) -> Table:
             Text(event.worker or NOTHING),
             NOTHING if event.fence is None else str(event.fence),
             Text(_why(event)),
+        )
+    return table
+
+
+def _log_table(history: JobHistory) -> Table:
+    title = "Log"
+    if history.dropped_log_lines:
+        title += f" (the oldest {history.dropped_log_lines:,} lines are no longer kept)"
+    table = wrapping_table(title, "time", "level", "logger", "event", "fields")
+    for line in history.log:
+        table.add_row(
+            f"{line.at:%Y-%m-%d %H:%M:%S.%f}"[:-3],
+            Text(line.level, style=_LEVEL_STYLES.get(line.level, "")),
+            Text(line.logger),
+            Text(line.event),
+            Text("  ".join(f"{name}={value}" for name, value in line.fields.items())),
         )
     return table
 

@@ -27,6 +27,7 @@ import structlog
 from ledger.contracts.controls import COMPONENTS, Controls
 from ledger.contracts.job_state import JobState
 from ledger.ledger import Claim, RunningJob
+from workers.logs.job_log import JobLogHandler, Send
 from workers.logs.terminal_lines import TerminalFormatter
 from workers.settings import WorkerSettings
 
@@ -48,6 +49,9 @@ _LOGGERS = {
 } | {"worker": ["cornerman"], "celery": ["celery", "kombu"]}
 
 _CLAIM: ContextVar[Claim | None] = ContextVar("claim", default=None)
+_running_claim: Claim | None = None
+"""The claim that this process runs; a child runs one at a time."""
+_send_job_line: Send | None = None
 
 
 def configure_logging(settings: WorkerSettings) -> None:
@@ -76,6 +80,8 @@ def configure_logging(settings: WorkerSettings) -> None:
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()],
     )
     handlers: list[logging.Handler] = [_StandardError(sys.stderr)]
+    if _send_job_line is not None:
+        handlers.append(JobLogHandler(_job_of, _send_job_line))
     if settings.log_file is not None:
         handlers.append(SharedRotatingFile(settings.log_file, settings.log_file_mb * 2**20, settings.log_files))
     for handler in handlers:
@@ -87,6 +93,27 @@ def configure_logging(settings: WorkerSettings) -> None:
     billiard.util.get_logger().propagate = True  # billiard's logger reports how a child died
     for name, level in _MIN_LEVELS.items():
         logging.getLogger(name).setLevel(level)
+
+
+def pass_on_job_lines(send: Send) -> None:
+    """Let the next `configure_logging` pass the lines about jobs to `send`, besides writing them."""
+    global _send_job_line
+    _send_job_line = send
+
+
+def _job_of(record: logging.LogRecord) -> str | None:
+    """Return the id of the job that a record is about: the one it names, or runs in its thread.
+
+    A warning from another thread of a child counts as one about the child's job. Finished attempts are in the job's
+    history.
+    """
+    if hasattr(record, RENDERED):
+        return None
+    named = record.msg.get("job_id") if isinstance(record.msg, dict) else None
+    if named is not None:
+        return str(named)
+    claim = _CLAIM.get() or (_running_claim if record.levelno >= logging.WARNING else None)
+    return None if claim is None else claim.job_id
 
 
 class LogLevels:
@@ -109,11 +136,13 @@ class LogLevels:
 @contextmanager
 def job_log_context(claim: Claim) -> Iterator[None]:
     """Add the job's id, correlation id and caller to every line that this thread logs in the block."""
-    before = _CLAIM.set(claim)
+    global _running_claim
+    before, _running_claim = _CLAIM.set(claim), claim
     try:
         yield
     finally:
         _CLAIM.reset(before)
+        _running_claim = None
 
 
 def traceback_locations(error: BaseException) -> dict[str, str]:

@@ -1,14 +1,15 @@
 """The monitor of a pool: its main process receives events, collects metrics, evaluates alerts and serves all over HTTP.
 
-Four kinds of threads, none of them the supervisor's: one receives events, one collects metrics, one posts alerts if a
-webhook is set, and those of the HTTP server. No job waits for any of this, and no error here ends the pool: an error is
-logged, once for as long as it lasts.
+Five kinds of threads, none of them the supervisor's: one receives events, one collects metrics, one stores log lines
+about jobs, one posts alerts if a webhook is set, and those of the HTTP server. No job waits for any of this, and no
+error here ends the pool: an error is logged, once for as long as it lasts.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -31,11 +32,14 @@ from workers.observability.collector import (
 from workers.observability.http_server import ObservabilityServer
 from workers.observability.metrics import Metrics
 from workers.observability.readiness import PoolSnapshot, liveness, readiness
-from workers.pool.event_pipe import SelfTestResult, SupervisorTick
+from workers.pool.event_pipe import JobLogged, SelfTestResult, SupervisorTick
 from workers.pool.pool import WorkerPool, serves_predictions
 from workers.pool.vital_threads import LoopErrors
 
 RECEIVE_SECONDS = 1.0
+STORE_SECONDS = 0.5
+LINES_AT_ONCE = 500  # which take the server a few milliseconds
+MAX_WAITING_LINES = 5_000
 PORT_OFFSETS = {"predict": 0, "train": 1, "monitor": 2}
 """Added to CORNERMAN_HTTP_PORT, so that one setting fits all pools of a machine."""
 
@@ -51,9 +55,11 @@ class PoolMonitor:
         self._alerts = AlertEvaluator(apply_overrides(RULES, pool.settings.alerts))
         self._webhook = Webhook(pool.settings.webhook_url, pool.name)
         self._ledger: Ledger | None = None
+        self._log_ledger: Ledger | None = None
         self._observer = LedgerObserver()
         self._event_errors = LoopErrors(self._log, "event not counted")
         self._alert_errors = LoopErrors(self._log, "alerts not evaluated")
+        self._job_lines: deque[tuple[str, bytes]] = deque(maxlen=MAX_WAITING_LINES)
         self._last_tick: tuple[float, SupervisorTick] | None = None
         self._self_test: tuple[float, SelfTestResult] | None = None
         settings = pool.settings
@@ -77,7 +83,7 @@ class PoolMonitor:
 
     def start(self) -> None:
         """Start the threads; they run until the process ends."""
-        for work in (self._receive, self._collect):
+        for work in (self._receive, self._collect, self._store_job_lines):
             threading.Thread(target=self._run_for_ever, args=(work,), name=work.__name__, daemon=True).start()
         self._server.start()
         self._webhook.start()
@@ -99,9 +105,22 @@ class PoolMonitor:
                     self._last_tick = (time.monotonic(), event)
                 case SelfTestResult():
                     self._self_test = (time.monotonic(), event)
+                case JobLogged(job_id, line):
+                    self._job_lines.append((job_id, line))
                 case _:
                     with self._event_errors.caught():
                         self._metrics.observe(event)
+
+    def _store_job_lines(self) -> None:
+        """Store the lines that have come; while the ledger does not answer, the newest wait."""
+        lines = [self._job_lines.popleft() for _ in range(min(len(self._job_lines), LINES_AT_ONCE))]
+        try:
+            if lines:
+                self._log_ledger = self._log_ledger or Ledger.connect(self._pool.settings.ledger)
+                self._log_ledger.job_logs.append(lines)
+        except LedgerUnavailableError:  # the supervisor logs this
+            self._job_lines.extendleft(reversed(lines))
+        time.sleep(STORE_SECONDS)
 
     def _collect(self) -> None:
         children = snapshot_children(self._pool)

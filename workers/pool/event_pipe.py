@@ -103,13 +103,20 @@ class ReapEvent(Struct, frozen=True, array_like=True, tag=True):
     expired: int
 
 
+class JobLogged(Struct, frozen=True, array_like=True, tag=True):
+    """A process has logged a line about a job (JSON)."""
+
+    job_id: str
+    line: bytes
+
+
 class DroppedEvents(Struct, frozen=True, array_like=True, tag=True):
     """The number of messages that one process could not write because the pipe was full."""
 
     messages: int
 
 
-Event = AttemptEnded | SelfTestResult | SupervisorTick | ChildKilled | ReapEvent | DroppedEvents
+Event = AttemptEnded | SelfTestResult | SupervisorTick | ChildKilled | ReapEvent | JobLogged | DroppedEvents
 
 
 class EventPipe:

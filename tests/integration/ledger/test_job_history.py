@@ -157,3 +157,50 @@ def test_it_goes_with_the_record(ledger_settings: LedgerSettings, until: Callabl
     with pytest.raises(UnknownJobError, match="job is forgotten"):
         ledger.job_histories.get("job")
     ledger.close()
+
+
+def line(number: int, **fields: object) -> bytes:
+    basic = {
+        "timestamp": "2026-01-01T00:00:00Z",
+        "level": "warning",
+        "event": f"line {number}",
+        "logger": "n",
+        "pid": 7,
+    }
+    return msgspec.json.encode({**basic, **fields})
+
+
+def test_log_lines_are_kept_with_the_job(ledger: Ledger) -> None:
+    submit(ledger)
+    submit(ledger, "other")
+    ledger.job_logs.append([("job", line(1, reason="x")), ("other", line(2)), ("never", line(3)), ("job", line(4))])
+    ledger.job_logs.append([])
+    first, second = ledger.job_histories.get("job").log
+    assert (first.event, first.level, first.logger, first.pid, first.fields) == (
+        "line 1",
+        "warning",
+        "n",
+        7,
+        {"reason": "x"},
+    )
+    assert second.event == "line 4"
+    assert [kept.event for kept in ledger.job_histories.get("other").log] == ["line 2"]
+    assert ledger.status("never").state is JobState.UNKNOWN
+
+
+def test_the_log_of_a_job_is_limited(ledger: Ledger) -> None:
+    submit(ledger)
+    ledger.job_logs.append([("job", line(number)) for number in range(60)])
+    history = ledger.job_histories.get("job")
+    assert (len(history.log), history.dropped_log_lines, history.log[-1].event) == (50, 10, "line 59")
+    ledger.job_logs.append([("job", line(number, text="x" * 1_800)) for number in range(20)])
+    history = ledger.job_histories.get("job")
+    assert len(history.log) == 5
+    assert history.dropped_log_lines == 75
+    assert len(ledger.server.execute("HGET", ledger.server.key("job", "job"), "log")) <= 10_240 + 32
+
+
+def test_lines_that_are_none_are_skipped(ledger: Ledger) -> None:
+    submit(ledger)
+    ledger.job_logs.append([("job", text) for text in (b"{", b"[]", b"{}", b'{"timestamp": 1}', line(5))])
+    assert [kept.event for kept in ledger.job_histories.get("job").log] == ["line 5"]

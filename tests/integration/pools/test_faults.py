@@ -33,9 +33,14 @@ def test_a_killed_child_costs_one_attempt(
 ) -> None:
     start_pool(concurrency=1)
     job_id = ask(ledger, "block_at_first")
-    os.kill(running_child(ledger, job_id, until), signal.SIGKILL)
+    child = running_child(ledger, job_id, until)
+    os.kill(child, signal.SIGKILL)
     outcome = ledger.wait(job_id, WAIT_SECONDS)
     assert (outcome.state, outcome.attempt) == (JobState.SUCCEEDED, 2)
+    history = ledger.job_histories.get(job_id)
+    assert [event.event for event in history.events] == ["submitted", "claimed", "worker_lost", "claimed", "succeeded"]
+    assert history.events[2].worker == history.events[1].worker
+    assert f"process {child} ended in the middle of the job" in (history.events[2].reason or "")
 
 
 @pytest.mark.parametrize("where", ["block", "block_in_callback"])

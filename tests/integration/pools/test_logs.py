@@ -117,3 +117,24 @@ def test_the_level_of_one_part_is_changed_live(ledger: Ledger, start_pool: Calla
     until(lambda: answer_and_read(f"answer:{uuid4().hex}").count("job") > silent)
     ids = [line["job_id"] for line in lines(pool.log.read_text()) if line["event"] == "job"]
     assert len(ids) < len([*ledger.follow("0", idle_seconds=0.1)])
+
+
+def test_the_log_of_a_job_is_kept_with_it(ledger: Ledger, start_pool: Callable[..., Any], until: Until) -> None:
+    start_pool(concurrency=1)
+    failed = ledger.submit(CheckHealth(nonce="quote")).job_id
+    lost = ledger.submit(CheckHealth(nonce="kill_itself")).job_id
+    answered = ledger.submit(CheckHealth(nonce="answer")).job_id
+    for job_id in (failed, lost, answered):
+        ledger.wait(job_id, WAIT_SECONDS)
+    until(lambda: ledger.job_histories.get(failed).log and ledger.job_histories.get(lost).log[2:])
+    (error,) = ledger.job_histories.get(failed).log
+    assert (error.level, error.event, error.logger) == ("error", "internal error", "cornerman")
+    assert error.fields["kind"] == "check_health"
+    assert "probe_worker.py" in error.fields["traceback"]
+    assert "as a library may: 'quote'" not in str(error), "messages of errors may quote a payload"
+    history = ledger.job_histories.get(lost)
+    assert [line.fields["outcome"] for line in history.log] == ["requeued", "requeued", "worker_lost"]
+    ends = [event for event in history.events if event.event == "worker_lost"]
+    assert [event.attempt for event in ends] == [1, 2, 3]
+    assert all("something outside of the pool killed it" in (event.reason or "") for event in ends)
+    assert ledger.job_histories.get(answered).log == []

@@ -26,6 +26,7 @@ CALLERS = {
     "list_fights": ("producer", "operator"),
     "list_jobs": ("producer", "reader", "operator", "gateway"),
     "list_running": ("worker",),
+    "log_lines": ("worker",),
     "progress": ("worker",),
     "purge": ("operator", "gateway"),
     "quarantine": ("worker",),
