@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -18,23 +15,20 @@ from benchmarks.accuracy.feature_leaks import (
 )
 from engine.data.feature_matrix import TrainingMatrix
 from engine.data.features import build_matrix
-from engine.data.fight_log import FightLog, read_fight_log
+from engine.data.fight_log import FightLog
+from tests.support.real_fights import needs_real_fights, real_log, real_replay
 
-DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif(not (DATA / "fights.csv.gz").is_file(), reason=f"no real fights in {DATA}"),
-]
+pytestmark = [pytest.mark.data, needs_real_fights]
 
 
 @pytest.fixture(scope="module")
 def log() -> FightLog:
-    return read_fight_log(DATA)
+    return real_log()
 
 
 @pytest.fixture(scope="module")
 def matrix(log: FightLog) -> TrainingMatrix:
-    return build_matrix(log).select(COLUMNS)
+    return build_matrix(log, rated=real_replay()).select(COLUMNS)
 
 
 def test_a_known_reach_or_stance_tells_who_will_win_and_a_history_does_not(
@@ -53,7 +47,7 @@ def test_a_model_says_no_more_of_a_fighter_whose_reach_is_known_than_without_the
 ) -> None:
     rows = (matrix.date >= np.datetime64("2010-01-01")) & (matrix.date < np.datetime64("2019-01-01"))
     known = known_sides(log, "reach_cm")[rows]
-    gaps = build_matrix(log, keep_gaps=True).select(COLUMNS)
+    gaps = build_matrix(log, keep_gaps=True, rated=real_replay()).select(COLUMNS)
     found = [
         mean_forecast_of_known(
             out_of_fold(fights.take(rows), folds=3, trees=40), known, np.ones(len(known), dtype=np.bool_)

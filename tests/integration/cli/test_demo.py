@@ -1,4 +1,4 @@
-"""The demo as a user runs it: a process of its own, twice in a row, and stopped in the middle."""
+"""The demo as a user runs it: a process of its own, after an earlier one, and stopped in the middle."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from typing import IO
 import psutil
 import pytest
 
+from producer.cli.commands.demo import MARKER
+
 ROOT = Path(__file__).parents[3]
 MARK = "DEMO_TEST_MARK"  # no CORNERMAN_ variable: the demo keeps those from what it starts
 
@@ -22,7 +24,7 @@ pytestmark = pytest.mark.timeout(400)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder of one user, who runs the demo again and again."""
+    """The data folder of one user."""
     return tmp_path_factory.mktemp("data")
 
 
@@ -65,10 +67,11 @@ def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Pope
             process.kill()
 
 
-@pytest.mark.parametrize("time", ["first", "second"])
 def test_the_demo_answers_two_cards_and_shows_two_kinds_of_failure(
-    start: Callable[..., subprocess.Popen[str]], environment: dict[str, str], data: Path, time: str
+    start: Callable[..., subprocess.Popen[str]], environment: dict[str, str], data: Path
 ) -> None:
+    (data / "league").mkdir()
+    (data / "league" / MARKER).write_text("an earlier demo was here")
     process = start("--json", "--seed", "7")
     output, remarks = process.communicate(timeout=300)
     assert process.returncode == 0, remarks
@@ -84,7 +87,8 @@ def test_the_demo_answers_two_cards_and_shows_two_kinds_of_failure(
     truth = document["truth"]
     assert all(fight["fighters"][0]["name"] in truth[fight["id"]] for fight in predicted)
     assert "Try next" in remarks
-    assert [path.name for path in data.iterdir()] == ["league"]  # the second time in place of the first
+    assert [path.name for path in data.iterdir()] == ["league"]  # in place of the earlier one
+    assert (data / "league" / "fights.csv").is_file()
     assert _alive(environment) == []
 
 

@@ -1,4 +1,7 @@
-"""A feature matrix through the real command line: train on this machine, predict, and report errors."""
+"""A feature matrix through the real command line: train on this machine, predict, and report errors.
+
+Each command runs once at least in processes as a user starts them (`run`), and else in this one (`run_here`).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ import pytest
 from scipy.special import expit
 
 from producer.output.exit_codes import ExitCode
+from tests.support.local_runner import run_in_this_process as run_here
 from tests.unit.engine.data.test_fight_log import FIGHTERS, FIGHTS, STAT_LINES
 
 ROOT = Path(__file__).parents[3]
@@ -72,6 +77,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def answers(folder: Path, matrix: Path, *options: str) -> list[dict[str, Any]]:
+    return answers_of(run_here, folder, matrix, *options)
+
+
+def answers_of(
+    run: Callable[..., subprocess.CompletedProcess[str]], folder: Path, matrix: Path, *options: str
+) -> list[dict[str, Any]]:
     shown = run("predict", "--model", folder / "model", "--matrix", matrix, "--json", *options)
     assert shown.returncode == ExitCode.OK, shown.stderr
     return [json.loads(line) for line in shown.stdout.splitlines()]
@@ -80,7 +91,7 @@ def answers(folder: Path, matrix: Path, *options: str) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def rows(folder: Path) -> list[dict[str, Any]]:
     """The answers to test.csv."""
-    return answers(folder, folder / "test.csv")
+    return answers_of(run, folder, folder / "test.csv")
 
 
 def test_every_row_is_answered(folder: Path, rows: list[dict[str, Any]]) -> None:
@@ -98,14 +109,14 @@ def test_every_row_is_answered(folder: Path, rows: list[dict[str, Any]]) -> None
 
 def test_contributions_of_other_columns_add_up(folder: Path, rows: list[dict[str, Any]]) -> None:
     options = ["--model", folder / "model", "--matrix", folder / "test.csv", "--contributions"]
-    shown = run("predict", *options, "--json")
+    shown = run_here("predict", *options, "--json")
     for line, row in zip(shown.stdout.splitlines(), rows, strict=True):
         document = json.loads(line)
         found = document.pop("contributions")
         assert document == row
         assert list(found["groups"]) == ["other"]  # the altitude is context without a neutral value
         assert found["groups"]["other"] + found["corner"] == found["logit"]
-    assert "contributions to red's logit" in " ".join(run("predict", *options).stdout.replace("│", " ").split())
+    assert "contributions to red's logit" in " ".join(run_here("predict", *options).stdout.replace("│", " ").split())
 
 
 def test_what_is_no_feature_changes_nothing_but_the_market(folder: Path, rows: list[dict[str, Any]]) -> None:
@@ -145,14 +156,14 @@ def test_training_again_gives_the_same_model_in_its_place(folder: Path) -> None:
 
 
 def test_what_is_wrong_with_the_input_is_said_in_a_sentence(folder: Path) -> None:
-    shown = run("train", "--matrix", folder / "test.csv", *NAMED, "--out", folder / "second", "--json")
+    shown = run_here("train", "--matrix", folder / "test.csv", *NAMED, "--out", folder / "second", "--json")
     assert shown.returncode == ExitCode.REFUSED
     failure = json.loads(shown.stdout)["failure"]
     assert failure["code"] == "invalid_input"
     assert "20 decided fights are too few" in failure["message"]
     assert failure["message"] in shown.stderr
     assert not (folder / "second").exists()
-    shown = run("predict", "--model", folder / "second", "--matrix", folder / "test.csv")
+    shown = run_here("predict", "--model", folder / "second", "--matrix", folder / "test.csv")
     assert shown.returncode == ExitCode.FAILED
     assert "there is no model bundle at" in shown.stderr
 
@@ -161,19 +172,19 @@ def test_a_matrix_is_checked_without_a_training(tmp_path: Path) -> None:
     moments = [f"2024-{month:02}-27T22:00:00-0{5 if month < 4 else 4}:00" for month in range(1, 13)]
     sound = fights(300, 1).assign(date=[moments[k // 25] for k in range(300)])
     sound.to_csv(tmp_path / "sound.csv", index=False)
-    shown = run("check", "--matrix", tmp_path / "sound.csv", *NAMED, "--json")
+    shown = run_here("check", "--matrix", tmp_path / "sound.csv", *NAMED, "--json")
     assert shown.returncode == ExitCode.OK, shown.stderr
     report = json.loads(shown.stdout)
     assert (report["fights"], report["first_day"], report["last_day"]) == (300, "2024-01-27", "2024-12-27")
     sides = {name: name.replace("red_", "r_").replace("blue_", "b_") for name in sound if name not in ODDS}
     sound.rename(columns=sides).to_csv(tmp_path / "sides.csv", index=False)
-    shown = run("check", "--matrix", tmp_path / "sides.csv", *NAMED, "--json")
+    shown = run_here("check", "--matrix", tmp_path / "sides.csv", *NAMED, "--json")
     assert shown.returncode == ExitCode.FAILED
     assert "--pairs r_,b_" in json.loads(shown.stdout)["faults"][0]["message"]
-    trained = run("train", "--matrix", tmp_path / "sides.csv", *NAMED, *QUICK, "--out", tmp_path / "model")
+    trained = run_here("train", "--matrix", tmp_path / "sides.csv", *NAMED, *QUICK, "--out", tmp_path / "model")
     assert trained.returncode == ExitCode.REFUSED
     pairs = ["--pairs", "r_,b_"]
-    trained = run(
+    trained = run_here(
         "train", "--matrix", tmp_path / "sides.csv", *NAMED, *pairs, *QUICK, "--out", tmp_path / "model", "--json"
     )
     assert trained.returncode == ExitCode.OK, trained.stderr

@@ -1,10 +1,13 @@
-"""Another system's estimators through the real command line, and served by a real pool under their digest."""
+"""Another system's estimators through the real command line, and served by a real pool under their digest.
+
+One import unpickles in a process of its own, as for a user; the other tests let the runner work in this one.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from ledger.ledger import Ledger
 from producer.cli.main import main
 from producer.output.exit_codes import ExitCode
 from tests.support.foreign_estimators import SHORT, fights, later_fights, other_systems, plain_system, save
+from tests.support.local_runner import runner_in_this_process
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -43,6 +47,12 @@ def imports(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["models", "import-joblib", *arguments], catch_exceptions=False)
 
 
+@pytest.fixture
+def here() -> Iterator[None]:
+    with runner_in_this_process():
+        yield
+
+
 def card(X: Any, corner: str = "red") -> PredictCard:
     def bout(row: int) -> Fight:
         ana, bea = f"Ana {row}", f"Bea {row}"
@@ -60,7 +70,7 @@ def card(X: Any, corner: str = "red") -> PredictCard:
     )
 
 
-@pytest.mark.usefixtures("command_environment")
+@pytest.mark.usefixtures("command_environment", "here")
 def test_without_trust_nothing_is_unpickled(files: list[str], tmp_path: Path) -> None:
     class Burglar:
         def __reduce__(self) -> tuple[Any, ...]:
@@ -129,7 +139,7 @@ def test_an_imported_model_is_served_by_its_digest(
     assert (again.exit_code, "models promote" in again.stderr) == (ExitCode.REFUSED, True)
 
 
-@pytest.mark.usefixtures("command_environment")
+@pytest.mark.usefixtures("command_environment", "here")
 def test_a_fight_with_missing_values_fails_alone_where_the_original_takes_none(
     ledger: Ledger, start_pool: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -150,7 +160,7 @@ def test_a_fight_with_missing_values_fails_alone_where_the_original_takes_none(
     assert "red_age" in broken.failure.message
 
 
-@pytest.mark.usefixtures("command_environment")
+@pytest.mark.usefixtures("command_environment", "here")
 def test_a_model_written_to_a_folder_answers_a_matrix(files: list[str], tmp_path: Path) -> None:
     done = imports(*files, *TRUSTED, "--out", str(tmp_path / "here"), "--json")
     assert done.exit_code == 0, done.output
@@ -164,7 +174,7 @@ def test_a_model_written_to_a_folder_answers_a_matrix(files: list[str], tmp_path
     assert all(row["intervals"] == {} and row["interval_reason"] == "not_measured" for row in rows)
 
 
-@pytest.mark.usefixtures("command_environment")
+@pytest.mark.usefixtures("command_environment", "here")
 def test_later_fights_give_it_intervals(files: list[str], system: dict[str, Any], tmp_path: Path) -> None:
     unseen = later_fights(system)
     frame = unseen.X.assign(won=unseen.won, event=unseen.event, date=unseen.date, r=unseen.red_odds, b=unseen.blue_odds)
@@ -187,7 +197,7 @@ def test_later_fights_give_it_intervals(files: list[str], system: dict[str, Any]
     assert (refused.exit_code, "trained on fights up to 2024-01-01" in refused.stderr) == (ExitCode.REFUSED, True)
 
 
-@pytest.mark.usefixtures("command_environment")
+@pytest.mark.usefixtures("command_environment", "here")
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

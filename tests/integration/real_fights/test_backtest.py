@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from engine.data.feature_matrix import TrainingMatrix
-from engine.data.fight_log import read_fight_log
 from engine.evaluation.backtest import backtest_data_from_log
 from engine.evaluation.metrics import evaluate_forecasts
 from engine.evaluation.walk_forward import (
@@ -23,14 +20,10 @@ from engine.evaluation.walk_forward import (
     walk_forward,
 )
 from ledger.contracts.jobs import Backtest
+from tests.support.real_fights import DATA, needs_real_fights, real_log
 from workers.handlers.training.backtest import backtest_in_process
 
-DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
-
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif(not (DATA / "fights.csv.gz").is_file(), reason="needs the real fights"),
-]
+pytestmark = [pytest.mark.data, needs_real_fights]
 
 
 def _even(past: TrainingMatrix, later: FightSet) -> pd.DataFrame:
@@ -45,7 +38,7 @@ def _even(past: TrainingMatrix, later: FightSet) -> pd.DataFrame:
 
 
 def test_the_books_are_kept_right_over_nine_years() -> None:
-    season = backtest_data_from_log(read_fight_log(DATA))
+    season = backtest_data_from_log(real_log())
     found = evaluate_forecasts(walk_forward(season, refit_periods(date(2016, 1, 1), date(2025, 1, 1), 12), _even))
     assert (found.scored_fights, found.models) == (4364, 9)
     assert found.both_sides_return == pytest.approx(-0.0623, abs=0.0005)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from engine.data.features import build_matrix
-from engine.data.fight_log import FightLog, read_fight_log
+from engine.data.fight_log import FightLog
 from engine.data.fighter_snapshot import FighterRequest, FighterSnapshot, FightRequest
 from engine.data.side_features import BASE_FEATURES
+from tests.support.real_fights import DATA, real_log, real_replay
 
-DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
 ROUNDING = 6e-5  # the table is rounded to four decimals
 pytestmark = [
     pytest.mark.data,
@@ -24,12 +21,12 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def log() -> FightLog:
-    return read_fight_log(DATA)
+    return real_log()
 
 
 def test_every_feature_of_every_fight_is_the_oracle_s(log: FightLog) -> None:
     oracle = pd.read_csv(DATA / "prefight_features.csv.gz").set_index("fight_id")
-    X = build_matrix(log, decisive_only=False, keep_gaps=True).X
+    X = build_matrix(log, decisive_only=False, keep_gaps=True, rated=real_replay()).X
     assert len(X) == len(oracle) == 7974
     names = [name for name in BASE_FEATURES if f"r_{name}" in oracle]
     assert len(names) == 32
@@ -58,14 +55,14 @@ def test_a_real_card_is_served_as_it_would_be_trained_on(log: FightLog) -> None:
             for bout in card.itertuples()
         ]
     )
-    expected = build_matrix(log, decisive_only=False).X.loc[card.index]
+    expected = build_matrix(log, decisive_only=False, rated=real_replay()).X.loc[card.index]
     assert served.errors == (None,) * len(card) != ()
     np.testing.assert_array_equal(served.X.to_numpy(), expected.to_numpy())
 
 
 def test_every_real_fighter_is_found_by_name(log: FightLog) -> None:
     fighters = log.fighters[~log.fighters["ambiguous_name"]]
-    snapshot = FighterSnapshot.from_log(log)
+    snapshot = FighterSnapshot.from_log(log, rated=real_replay())
     day = log.data_cutoff.replace(year=log.data_cutoff.year + 1)
     rows = snapshot.features(
         [

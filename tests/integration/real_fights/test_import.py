@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,21 +15,20 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from engine.data.features import build_matrix
-from engine.data.fight_log import read_fight_log
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.importing.external_estimators import unwrap
 from engine.importing.import_ensemble import import_ensemble
 from engine.training.soft_labels import market_logit
+from tests.support.real_fights import needs_real_fights, real_log, real_replay
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
 WEIGHTS = {"random_forest": 0.40, "xgboost": 0.35, "neural_network": 0.25}
 
 
 @pytest.mark.data
-@pytest.mark.skipif(not DATA.is_dir(), reason="the real fights are not here")
+@needs_real_fights
 @pytest.mark.filterwarnings("ignore")
 def test_intervals_measured_on_two_years_hold_in_the_next() -> None:
-    matrix = build_matrix(read_fight_log(DATA))
+    matrix = build_matrix(real_log(), rated=real_replay())
     then, later = np.datetime64("2021-01-01"), np.datetime64("2023-01-01")
     past, unseen, coming = (
         matrix.take(rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 
 from engine.data.features import MODEL_COLUMNS, build_matrix
-from engine.data.fight_log import read_fight_log
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.statistics.calibration import log_loss
 from engine.statistics.complements import logit_to_probability
@@ -24,14 +22,14 @@ from ledger.contracts.reports import CardReport, FightFailure, FightReport, Trai
 from ledger.dataset_files import folder_digest
 from ledger.ledger import Ledger
 from producer.feed.odds_api import read_cards
+from tests.support.real_fights import DATA, needs_real_fights, real_log, real_replay
 
-DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
 CUTOFF = date(2023, 7, 1)
 TRAIN_SECONDS = 280
 
 pytestmark = [
     pytest.mark.data,
-    pytest.mark.skipif(not (DATA / "fights.csv.gz").is_file(), reason="needs the real fights"),
+    needs_real_fights,
     pytest.mark.timeout(400),
 ]
 
@@ -96,8 +94,8 @@ def _check_held_out_fights(bundle: Path) -> None:
     """Score the fights of mid-2023 to 2024, each with the features of its own day, against their results."""
     manager = ProductionEnsembleManager(create_production_ensemble_config(bootstrap_samples=0))
     manager.load_models(bundle)
-    matrix = build_matrix(read_fight_log(DATA).before(date(2025, 1, 1))).select(MODEL_COLUMNS)
-    later = matrix.take(matrix.date >= np.datetime64(CUTOFF))
+    matrix = build_matrix(real_log(), rated=real_replay()).select(MODEL_COLUMNS)
+    later = matrix.take((matrix.date >= np.datetime64(CUTOFF)) & (matrix.date < np.datetime64("2025-01-01")))
     pairs = [(f"red {row}", f"blue {row}") for row in range(len(later))]
     market = logit_to_probability(market_logit(later))
     answers = manager.predict_fights(

@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from engine.data.feature_matrix import TrainingMatrix
 from engine.data.features import CONTEXT_FEATURES, build_matrix
-from engine.data.fight_log import FightLog, read_fight_log
+from engine.data.fight_log import FightLog
 from engine.data.fighter_snapshot import FighterSnapshot
 from engine.statistics.calibration import log_loss
 from engine.statistics.complements import logit_to_probability
 from engine.training.soft_labels import market_logit
+from tests.support.real_fights import needs_real_fights, real_log, real_replay
 
-DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
 DAY = pd.Timestamp(2019, 6, 8)
 ODDS = ["red_decimal_odds", "blue_decimal_odds"]
 
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif(not (DATA / "fights.csv.gz").is_file(), reason=f"no real fights in {DATA}"),
-]
+pytestmark = [pytest.mark.data, needs_real_fights]
 
 
 @pytest.fixture(scope="module")
 def log() -> FightLog:
-    return read_fight_log(DATA)
+    return real_log()
 
 
 @pytest.fixture(scope="module")
 def matrix(log: FightLog) -> TrainingMatrix:
-    return build_matrix(log)
+    return build_matrix(log, rated=real_replay())
 
 
 def test_outcomes_and_odds_from_a_day_on_move_later_rows_alone(log: FightLog, matrix: TrainingMatrix) -> None:
