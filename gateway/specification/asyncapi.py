@@ -7,8 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.specification.openapi import TITLE, reference
-from gateway.specification.operations import EVENT_STREAM, JSON, Body, Parameter
+from gateway.specification.openapi import TITLE
+from gateway.specification.operations import EVENT_STREAM, JSON, Body, Parameter, reference
 from gateway.specification.schemas import Schema, reached
 
 ABOUT = (

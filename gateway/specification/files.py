@@ -13,7 +13,7 @@ from gateway.specification.openapi import openapi
 from gateway.specification.operations import Body, Operation
 from gateway.specification.reference import reference_page
 from gateway.specification.schemas import MESSAGES, Schema, components, document
-from gateway.specification.table import CHANNELS, OPERATIONS, examples
+from gateway.specification.table import CHANNELS, OPERATIONS, TYPES, examples
 from gateway.specification.typescript import types_file
 
 FOLDER = Path(__file__).parent / "files"
@@ -40,7 +40,7 @@ def contents() -> dict[Path, str]:
 
 def all_schemas() -> dict[str, Schema]:
     """Return the schemas of all message types, by name, with the examples of jobs and reports."""
-    bodies: list[Body | None] = [Problem, *MESSAGES]
+    bodies: list[Body | None] = [Problem, *MESSAGES, *TYPES]
     for operation in OPERATIONS:
         bodies += _bodies(operation)
     for channel in CHANNELS:

@@ -10,8 +10,8 @@ from gateway.specification.operations import (
     PROBLEM_HEADERS,
     PROBLEM_JSON,
     Answer,
-    Body,
     Operation,
+    reference,
 )
 from gateway.specification.schemas import DIALECT, TEMPLATE, Schema
 
@@ -117,8 +117,3 @@ def _response(answer: Answer) -> Schema:
 
 def _headers(names: Sequence[str]) -> Schema:
     return {name: HEADERS[name] for name in (*names, "X-Request-ID")}
-
-
-def reference(body: Body) -> Schema:
-    """Return the schema by which a body is referred to."""
-    return body if isinstance(body, dict) else {"$ref": TEMPLATE.format(name=body.__name__)}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from gateway.security.caller import Role
-from gateway.specification.schemas import Schema
+from gateway.specification.schemas import TEMPLATE, Schema
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
@@ -72,14 +72,14 @@ class Operation(Struct, frozen=True, kw_only=True):
     @property
     def all_problems(self) -> dict[int, str]:
         """Every status of an error with its reason."""
-        found = {421: "The request names a host that this gateway does not answer for."}
-        if any(parameter.place != "path" for parameter in self.parameters):
-            found[400] = "A parameter has a value that it cannot have."
+        found = {
+            400: "A parameter has a value that it cannot have, or the query has one that is not listed here.",
+            421: "The request names a host that this gateway does not answer for.",
+        }
         if any(parameter.place == "path" for parameter in self.parameters):
             found[404] = "There is no such thing."
         if self.body is not None:
             found |= {
-                400: "A parameter or the body cannot be read.",
                 408: "The body was not complete in time.",
                 413: "The body is too large.",
                 415: "The body has another media type.",
@@ -119,6 +119,20 @@ HEADERS: dict[str, Schema] = {
     },
 }
 PROBLEM_HEADERS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
+
+
+def object_of(**members: Body | list[type[Any]]) -> Schema:
+    """Return the schema of an object with these members, all required; a list of one type is an array of it."""
+    properties = {
+        name: {"type": "array", "items": reference(member[0])} if isinstance(member, list) else reference(member)
+        for name, member in members.items()
+    }
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def reference(body: Body) -> Schema:
+    """Return the schema by which a body is referred to."""
+    return body if isinstance(body, dict) else {"$ref": TEMPLATE.format(name=body.__name__)}
 
 
 def path_parameter(name: str, description: str, **schema: Any) -> Parameter:

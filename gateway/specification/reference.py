@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.specification.asyncapi import Channel
-from gateway.specification.openapi import ABOUT, TAGS, reference
-from gateway.specification.operations import Body, Operation, Parameter
+from gateway.specification.openapi import ABOUT, TAGS
+from gateway.specification.operations import Body, Operation, Parameter, reference
 from gateway.specification.schemas import Schema
 from ledger.contracts.failures import FailureCode
 

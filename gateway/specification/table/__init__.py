@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gateway.specification.asyncapi import Channel
 from gateway.specification.operations import Operation
-from gateway.specification.table import documents, events, feeds, health, jobs
+from gateway.specification.table import controls, documents, events, feeds, health, jobs, models, overview
 
 OPERATIONS: tuple[Operation, ...] = (
     *jobs.OPERATIONS,
     *feeds.OPERATIONS,
     *events.OPERATIONS,
+    *models.OPERATIONS,
+    *overview.OPERATIONS,
+    *controls.OPERATIONS,
     *health.OPERATIONS,
     *documents.OPERATIONS,
 )
 CHANNELS: tuple[Channel, ...] = (*events.CHANNELS,)
+TYPES: tuple[type[Any], ...] = (*models.TYPES, *overview.TYPES, *controls.TYPES)
+"""Message types within bodies that have no type of their own."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from gateway.security.caller import Role
 from gateway.specification.operations import Answer, Operation, header, path_parameter, query
 from gateway.specification.table import examples
-from ledger.contracts.job_state import JobStatus, Outcome, Receipt
+from ledger.contracts.job_state import JobState, JobStatus, Outcome, Receipt
+from ledger.jobs.job_index import MAX_PAGE_JOBS, JobPage
 
 JOB_ID = path_parameter("job_id", "Id of the job.")
 KEY = header(
@@ -45,6 +46,28 @@ OPERATIONS = (
         examples=examples.jobs(),
         answers=MADE,
         problems={409: "The server cannot confirm the write that `durable` asks for; the job is accepted."},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/jobs",
+        name="listJobs",
+        tag="jobs",
+        summary="Return a page of jobs, newest first.",
+        description="`state` and `kind` may be repeated. A page may be short, or empty, although there are more jobs.",
+        role=Role.READER,
+        parameters=(
+            query("state", "Only in these states.", type="array", items={"enum": sorted(JobState)}),
+            query("kind", "Only of these kinds.", type="array", items={"type": "string"}),
+            query("caller", "Only those of this caller.", type="string", maxLength=200),
+            query("card", "Only those of the card with this id.", type="string", maxLength=200),
+            query("since", "Submitted at this time or later.", type="string", format="date-time"),
+            query("until", "Submitted before this time.", type="string", format="date-time"),
+            query("internal", "Also those that workers submit for each other.", type="boolean", default=False),
+            query("limit", "Jobs at most.", type="integer", minimum=1, maximum=MAX_PAGE_JOBS, default=50),
+            query("cursor", "`cursor` of the page before.", type="string", maxLength=300),
+        ),
+        answers={200: Answer(description="Jobs; `cursor` continues with the next page.", body=JobPage)},
+        problems={422: "No kind, state or caller has this name, or it is no cursor; `detail` says which."},
     ),
     Operation(
         method="GET",
