@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SERVICE := $(VENV)/.service
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test quick coverage chaos fuzz bench figures check fix docs clean
+.PHONY: help demo test quick coverage chaos fuzz requests bench figures check fix docs clean
 
 help: ## what can be made here
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ chaos: $(STAMP) ## jobs under faults, counted; SEED=7 JOBS=20000, JSON=1 for fig
 
 fuzz: $(STAMP) ## mutated files through every reader; CASES=10000 SEED=1
 	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),10000) --seed $(or $(SEED),1)
+
+requests: $(STAMP) ## generated requests against a gateway, by its OpenAPI document; CASES=10000 SEED=1
+	@$(BIN)/python -m tests.generated_requests --cases $(or $(CASES),10000) --seed $(or $(SEED),1)
 
 bench: $(STAMP) ## all benchmarks against the naive ways; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks $(ARGS)
