@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from gateway.api import alerts, controls, documents, events, feeds, health, jobs, models, pools, queues, status
 from gateway.events.outcome_feed import OutcomeFeed
 from gateway.metrics import RequestMetrics
-from gateway.pages import record, static_files, theme
+from gateway.pages import cards, record, static_files, theme
 from gateway.pages.error_pages import error_page, wants_page
 from gateway.pages.forms import check_form
 from gateway.pages.operations import overview, runbook
@@ -47,6 +47,7 @@ SUBJECTS = (
     models,
     health,
     documents,
+    cards,
     record,
     theme,
     static_files,

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 from litestar import Request, get
 from litestar.params import Parameter
-from litestar.response import Redirect, Response
+from litestar.response import Response
 from markupsafe import Markup
 
 from gateway.pages.filters import percent
-from gateway.pages.rendering import redirect, render
+from gateway.pages.rendering import render
 from gateway.pages.track_record import (
     MIN_FIGHTS,
     IntervalRow,
@@ -25,12 +25,6 @@ from gateway.security.caller import Caller, Role
 from ledger.ledger import Ledger
 
 PAGE_FIGHTS = 100
-
-
-@get("/", opt={"role": Role.READER}, include_in_schema=False)
-async def get_start() -> Redirect:
-    """Lead to the first page."""
-    return redirect("/record")
 
 
 @get("/record", opt={"role": Role.READER}, sync_to_thread=True, include_in_schema=False)
@@ -102,4 +96,4 @@ def _result(fight: PredictedFight) -> Markup:
     return Markup('<span class="soft">{}</span>').format(words.get(fight.ending, "no result yet"))
 
 
-ROUTES = (get_start, get_record)
+ROUTES = (get_record,)

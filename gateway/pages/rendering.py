@@ -21,6 +21,7 @@ THEMES = ("system", "light", "dark")
 THEME_COOKIE = "cornerman-theme"
 HTML = "text/html"
 NAVIGATION = (
+    ("cards", "/", "Cards", Role.READER),
     ("record", "/record", "Record", Role.READER),
     ("operations", "/operations", "Operations", Role.OPERATOR),
 )

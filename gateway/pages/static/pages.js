@@ -29,7 +29,7 @@
     loading = true;
     loaded = Date.now();
     try {
-      const answer = await fetch(location.href, { headers: { "X-Live": "1" }, credentials: "same-origin" });
+      const answer = await fetch(location.href, { credentials: "same-origin" });
       if (answer.redirected || answer.status === 401) { location.reload(); return; }
       if (answer.ok) put(new DOMParser().parseFromString(await answer.text(), "text/html"));
     } catch { say("No connection: the page may be out of date", true); later(5000); }
@@ -63,7 +63,9 @@
 
   function open() {
     if (!liveUrl || stream || document.hidden) return;
-    stream = new EventSource(liveUrl + "?after=" + encodeURIComponent(place));
+    const kinds = (liveKinds || "").split(" ");
+    const one = kinds.length === 1 && kinds[0] ? "&kind=" + encodeURIComponent(kinds[0]) : "";
+    stream = new EventSource(liveUrl + "?after=" + encodeURIComponent(place) + one);
     stream.addEventListener("outcome", (event) => {
       place = event.lastEventId || place;
       let outcome;

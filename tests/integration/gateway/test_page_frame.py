@@ -7,7 +7,7 @@ import re
 import httpx
 import pytest
 
-from gateway.app import ROUTES
+from gateway.app import SUBJECTS
 from gateway.pages.forms import MAX_FORM_BYTES
 from gateway.pages.static_files import FILES, static_address
 
@@ -100,7 +100,8 @@ def test_a_form_of_another_origin_or_type_is_refused(http: httpx.Client) -> None
 def test_every_route_that_changes_something_for_a_browser_checks_its_form() -> None:
     unchecked = [
         path
-        for route in ROUTES
+        for subject in SUBJECTS
+        for route in subject.ROUTES
         if set(route.http_methods) - SAFE
         for path in route.paths
         if not path.startswith("/v1/") and not route.opt.get("form")

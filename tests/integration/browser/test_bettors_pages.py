@@ -1,0 +1,202 @@
+"""The pages of bettors in a real browser, with a real gateway, server and pool behind them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.support.browsers import THEMES, WIDTHS, Visit, axe_source, visiting
+from tests.support.stocked_site import CARD, FAILED_CARD, PRICE_STEPS, STRANGE_CARD, Site
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+MAX_PAGE_BYTES = 100_000
+PICTURES = os.environ.get("PAGE_PICTURES")
+"""Folder for screenshots of every page, in both themes and three widths; by default none are kept."""
+
+
+def card_path(card_id: str) -> str:
+    return f"/cards/{quote(card_id, safe='')}"
+
+
+def fight_path(site: Site, place: int = 0) -> str:
+    return f"{card_path(CARD)}/fights/{quote(site.card.fights[place].id, safe='')}"
+
+
+@pytest.fixture(scope="module")
+def paths(site: Site) -> dict[str, str]:
+    return {
+        "cards": "/",
+        "card": card_path(CARD),
+        "fight": fight_path(site),
+        "failed-fight": fight_path(site, -1),
+        "failed-card": card_path(FAILED_CARD),
+        "record": "/record",
+        "strange-card": card_path(STRANGE_CARD),
+    }
+
+
+def test_every_page_opens_and_is_light(visit: Visit, paths: dict[str, str]) -> None:
+    for name, path in paths.items():
+        session = visit.page.context.new_cdp_session(visit.page)
+        session.send("Network.enable")
+        session.send("Network.setCacheDisabled", {"cacheDisabled": True})
+        sizes: list[float] = []
+        session.on("Network.loadingFinished", lambda event, sizes=sizes: sizes.append(event["encodedDataLength"]))
+        page = visit.open(path)
+        assert page.locator("h1").count() == 1, name
+        document = len(page.content().encode())
+        assert sum(sizes) > 0
+        assert sum(sizes) < MAX_PAGE_BYTES, (name, sum(sizes))
+        assert document < MAX_PAGE_BYTES, (name, document)
+        print(f"{name}: {sum(sizes):,.0f} bytes sent, document {document:,} bytes")  # noqa: T201 - with -s
+        session.detach()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_fits_in_both_themes(
+    browser: Browser, site: Site, paths: dict[str, str], theme: Any, width: int
+) -> None:
+    with visiting(browser, site.url, viewport={"width": width, "height": 900}, color_scheme=theme) as visit:
+        for name, path in paths.items():
+            page = visit.open(path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+            paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert (paper == "rgb(255, 255, 255)") == (theme == "light")
+            if PICTURES:
+                Path(PICTURES).mkdir(parents=True, exist_ok=True)
+                page.screenshot(path=Path(PICTURES) / f"{name}-{theme}-{width}.png", full_page=True)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_axe_finds_nothing_serious(browser: Browser, site: Site, paths: dict[str, str], theme: Any) -> None:
+    source = axe_source()
+    with visiting(browser, site.url, color_scheme=theme, reduced_motion="reduce") as visit:
+        for name, path in paths.items():
+            visit.open(path)
+            assert visit.violations(source) == [], name
+
+
+def test_a_card_shows_each_fight_as_a_picture_and_in_words(visit: Visit, site: Site) -> None:
+    page = visit.open("/")
+    page.get_by_role("link", name=CARD).click()
+    fights = page.locator("#fights article")
+    assert fights.count() == len(site.card.fights)
+    first = fights.first
+    names = [fighter.name for fighter in site.card.fights[0].fighters]
+    for name in names:
+        label = first.get_by_role("img", name=re.compile(re.escape(name))).get_attribute("aria-label") or ""
+        for words in ("80% interval", "95% interval", "market", "best price", "pay"):
+            assert words in label, label
+    assert "pays from" in first.inner_text()
+    assert f"{len(PRICE_STEPS)} answers" in first.inner_text()
+    failed = page.locator("article.failed")
+    assert "unknown_fighter" in failed.inner_text()
+    assert "Correct the spelling" in failed.inner_text()
+
+
+def test_a_failed_job_is_shown_with_its_code_and_what_to_do(visit: Visit) -> None:
+    page = visit.open("/")
+    entry = page.locator("article", has_text=FAILED_CARD)
+    assert "model_not_found" in entry.inner_text()
+    page.get_by_role("link", name=FAILED_CARD).click()
+    notice = page.locator(".notice.bad")
+    assert "model_not_found" in notice.inner_text()
+    assert "cornerman models" in notice.inner_text()
+
+
+def test_an_answer_appears_without_a_reload(visit: Visit, site: Site) -> None:
+    page = visit.open(card_path(CARD))
+    page.get_by_text("Live", exact=True).wait_for()
+    page.evaluate("window.mark = 'still here'")
+    before = page.locator("#answer").inner_text()
+    site.answer(site.repriced(1.2))
+    page.get_by_text(re.compile("^Updated ")).wait_for()
+    assert page.locator("#answer").inner_text() != before
+    assert page.evaluate("window.mark") == "still here"
+
+
+def test_the_list_of_cards_is_live_too(visit: Visit, site: Site) -> None:
+    import msgspec
+
+    page = visit.open("/")
+    page.get_by_text("Live", exact=True).wait_for()
+    site.answer(msgspec.structs.replace(site.card, card_id="a new card"))
+    page.get_by_role("link", name="a new card").wait_for()
+
+
+def test_a_replay_shows_its_verdict_without_a_reload(visit: Visit, site: Site) -> None:
+    page = visit.open(fight_path(site))
+    page.get_by_role("button", name="Replay this answer").click()
+    page.get_by_text("Every bit is the same").wait_for()
+    assert "replay=" in page.url
+
+
+def test_a_fight_has_its_history_and_older_answers(visit: Visit, site: Site) -> None:
+    page = visit.open(fight_path(site))
+    assert page.get_by_role("img", name=re.compile("answers:")).count() == 1
+    assert page.locator("#contributions").get_by_text("corner", exact=True).count() == 1
+    rows = page.locator("#history tbody tr")
+    assert rows.count() >= len(PRICE_STEPS)
+    rows.last.get_by_role("link").click()
+    page.get_by_text("This is an older answer.").wait_for()
+    page.get_by_role("link", name="Show the newest").click()
+    assert page.get_by_text("This is an older answer.").count() == 0
+
+
+def test_everything_works_without_a_script(browser: Browser, site: Site) -> None:
+    with visiting(browser, site.url, java_script_enabled=False) as visit:
+        page = visit.open("/")
+        page.get_by_role("link", name=CARD).click()
+        page.locator("#fights article h3 a").first.click()
+        page.get_by_role("button", name="Replay this answer").click()
+        for _ in range(100):
+            if page.get_by_text("Every bit is the same").count():
+                break
+            page.reload()
+        assert page.get_by_text("Every bit is the same").count() == 1
+        page.get_by_role("button", name="Dark").click()
+        assert page.locator("html").get_attribute("data-theme") == "dark"
+        assert page.get_by_text("Every bit is the same").count() == 1  # the same page
+        page.get_by_role("link", name="Record").click()
+        assert page.locator("html").get_attribute("data-theme") == "dark"
+
+
+def test_the_pages_can_be_walked_by_keyboard(visit: Visit) -> None:
+    page = visit.open("/")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    seen: list[str] = []
+    while f"A {CARD}" not in seen:
+        page.keyboard.press("Tab")
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none"
+        seen.append(page.evaluate("document.activeElement.tagName + ' ' + document.activeElement.textContent"))
+        assert len(seen) < 50
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/cards/**")
+
+
+def test_the_record_counts_what_happened(visit: Visit) -> None:
+    page = visit.open("/record")
+    facts = page.locator("dl.facts").inner_text()
+    assert re.search(r"With a winner\s+4", facts), facts
+    assert "Too few results to judge" in page.locator("main").inner_text()
+    assert page.get_by_role("img", name=re.compile("Share of likelier fighters")).count() == 1
+    assert page.locator("table", has_text="no result yet").count() == 1
+
+
+def test_an_unknown_card_says_what_to_do(visit: Visit) -> None:
+    visit.expected.add(404)
+    page = visit.open("/cards/nobody")
+    assert "no job of a card 'nobody'" in page.locator("main").inner_text()
+    assert page.get_by_role("link", name="Start page").count() == 1
