@@ -14,13 +14,30 @@ from litestar.exceptions import HTTPException
 from litestar.response import Response
 from prometheus_client import CollectorRegistry
 
-from gateway.api import alerts, controls, documents, events, feeds, health, jobs, models, pools, queues, status
+from gateway.api import (
+    alerts,
+    controls,
+    dead_letters,
+    documents,
+    events,
+    feeds,
+    health,
+    jobs,
+    models,
+    pools,
+    queues,
+    status,
+)
 from gateway.events.outcome_feed import OutcomeFeed
 from gateway.metrics import RequestMetrics
 from gateway.pages import cards, record, static_files, theme
 from gateway.pages.error_pages import error_page, wants_page
 from gateway.pages.forms import check_form
-from gateway.pages.operations import overview, runbook
+from gateway.pages.operations import audit, overview, runbook
+from gateway.pages.operations import controls as controls_page
+from gateway.pages.operations import dead_letters as dead_letters_page
+from gateway.pages.operations import jobs as jobs_page
+from gateway.pages.operations import models as models_page
 from gateway.problems import ProblemError, describe_problem, problem_response
 from gateway.query import check_query
 from gateway.security.access import LOOPBACK_NAMES, check_role
@@ -44,6 +61,7 @@ SUBJECTS = (
     pools,
     queues,
     controls,
+    dead_letters,
     models,
     health,
     documents,
@@ -52,6 +70,11 @@ SUBJECTS = (
     theme,
     static_files,
     overview,
+    jobs_page,
+    dead_letters_page,
+    controls_page,
+    models_page,
+    audit,
     runbook,
 )
 """Modules with routes, each in its `ROUTES`."""

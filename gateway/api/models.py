@@ -16,10 +16,10 @@ from gateway.api.responses import correlation, created, json_response
 from gateway.problems import ProblemError
 from gateway.security.caller import Caller, Role
 from ledger.contracts.failures import JobRefusedError
-from ledger.contracts.job_state import Outcome
-from ledger.contracts.jobs import Digest, JudgeModels, MatrixColumns, StateKind
+from ledger.contracts.jobs import Digest, MatrixColumns, StateKind
 from ledger.ledger import Ledger
 from ledger.models.aliases import ANY_DIGEST, MAX_MOVES
+from producer.operations.evaluations import stored_evaluation
 
 ModelName = Annotated[
     str, Parameter(min_length=1, max_length=200, description="An alias, a digest, or the beginning of a digest.")
@@ -122,7 +122,7 @@ def evaluate_model(
     plan = {name: value for name, value in msgspec.structs.asdict(wish).items() if value is not UNSET}
     del plan["model"]
     job = ledger.promotions.plan_comparison(alias, challenger, plan)
-    return created(ledger.submit(job, correlation_id=correlation(request, None)))
+    return created(ledger.submit(job, correlation_id=correlation(request, None), caller=request.user.name))
 
 
 @post(
@@ -141,7 +141,7 @@ def promote_model(request: Request[Caller, Any, Any], ledger: Ledger, alias: Ali
     change = ledger.promotions.promote(
         alias,
         ledger.models.find(wish.model)["digest"],
-        None if wish.judgement is None else comparison(ledger, wish.judgement),
+        None if wish.judgement is None else stored_evaluation(ledger, wish.judgement),
         force=wish.force,
         expected=ledger.aliases.resolve(alias) if wish.expected is UNSET else wish.expected,
         verify=ledger.verification.verify_model,
@@ -187,20 +187,6 @@ def clear_alarm(request: Request[Caller, Any, Any], ledger: Ledger, name: ModelN
     digest = ledger.models.origin(_find(ledger, name)["digest"])
     alarm = ledger.drift_alarms.clear(digest, user=request.user.name, reason=wish.reason)
     return json_response({"cleared": alarm})
-
-
-def comparison(ledger: Ledger, job_id: str) -> tuple[JudgeModels, Outcome]:
-    """Return an evaluation that has ended: its job and outcome.
-
-    Raises UnknownJobError, and ProblemError for a job that has not ended (409) or is no evaluation (422).
-    """
-    job = ledger.job_records.job(job_id)
-    if not isinstance(job, JudgeModels):
-        raise ProblemError(422, f"job {job_id} evaluates no model: POST /v1/models/ALIAS/evaluate makes such a job")
-    outcome = ledger.outcome(job_id)
-    if outcome is None:
-        raise ProblemError(409, f"the evaluation {job_id} has not ended: wait for its outcome")
-    return job, outcome
 
 
 def _find(ledger: Ledger, name: str) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def history_table(changes: Iterable[ControlChange], title: str = "History, newes
             "alias": change.name.removeprefix(CONTROL_PREFIX),
             "from": change.before and change.before[:12],
             "to": change.after and change.after[:12],
-            "how": _how(change),
+            "how": how_moved(change),
             "why": change.why,
         }
         for change in changes
@@ -74,7 +74,7 @@ def history_table(changes: Iterable[ControlChange], title: str = "History, newes
     return records_table(title, ["at", "who", "alias", "from", "to", "how", "why"], rows)
 
 
-def _how(change: ControlChange) -> str:
+def how_moved(change: ControlChange) -> str:
     """Describe the cause of an alias move; the JSON has the evidence."""
     evidence = change.evidence or {}
     if change.rollback:

@@ -2,60 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 
-from ledger.contracts.jobs import CheckHealth, JudgeModels
-from ledger.contracts.judgement_report import GateReason, JudgementReport, PromotionVerdict
-from ledger.contracts.reports import HealthCheck, HealthReport
+from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
 from ledger.models.drift_alarms import DriftAlarm
-from ledger.models.verification import MODEL_CHECKS
-
-A, B, C = ("a" * 64, "b" * 64, "c" * 64)
-EXAMPLE = Path(__file__).parents[3] / "docs/reference/examples/judgement_report.json"
-SOUND = HealthReport(
-    status="healthy",
-    checks=tuple(HealthCheck(name=name, passed=True, detail="") for name in MODEL_CHECKS),
-    memory_mb=1.0,
-)
-
-
-@pytest.fixture
-def alias(gateway_ledger: Ledger) -> str:
-    """An alias of this test alone, that points to the model A."""
-    for digest in (A, B, C):
-        gateway_ledger.models.register(digest, {"data": {"digest": "d" * 64}})
-    name = f"alias-{uuid.uuid4().hex[:8]}"
-    gateway_ledger.aliases.set(name, A, user="ann", reason="the first")
-    return name
-
-
-@pytest.fixture
-def verifier(gateway_ledger: Ledger) -> Iterator[None]:
-    """A worker that finds every model sound, and leaves other jobs alone."""
-    over = threading.Event()
-
-    def answer() -> None:
-        ledger = Ledger.connect(gateway_ledger.settings)
-        while not over.wait(0.01):
-            for claim in ledger.claim("predict", "verifier#1/1"):
-                ledger.settle(claim, SOUND)
-        ledger.close()
-
-    thread = threading.Thread(target=answer)
-    thread.start()
-    yield
-    over.set()
-    thread.join()
+from tests.support.dead_letters import dead_letter
+from tests.support.evaluations import A, B, C, evaluated
 
 
 def send(http: httpx.Client, method: str, path: str, **body: Any) -> httpx.Response:
@@ -66,24 +24,6 @@ def problem(reply: httpx.Response, status: int) -> str:
     assert reply.status_code == status, reply.text
     assert reply.headers["content-type"] == "application/problem+json"
     return str(reply.json()["detail"])
-
-
-def evaluated(ledger: Ledger, http: httpx.Client, alias: str, *, promote: bool = True) -> str:
-    """Evaluate B against the model of an alias over HTTP, as a training pool would; return the id of the job."""
-    made = send(
-        http, "POST", f"/v1/models/{alias}/evaluate", model=B, data=f"/log/{uuid.uuid4().hex}", data_digest="e" * 64
-    )
-    assert made.status_code == 201, made.text
-    job_id = str(made.json()["job_id"])
-    job = ledger.job_records.job(job_id)
-    assert isinstance(job, JudgeModels)
-    reasons = () if promote else (GateReason(code="no_intervals", message="it has no intervals"),)
-    verdict = PromotionVerdict(promote=promote, reasons=reasons)
-    fields = {"challenger": job.challenger, "champion": job.champion, "anchor": job.anchor, "tries": job.tries}
-    report = msgspec.json.decode(EXAMPLE.read_bytes(), type=JudgementReport)
-    (claim,) = ledger.claim("train", "judge#1/1")
-    assert ledger.settle(claim, msgspec.structs.replace(report, **fields, verdict=verdict))
-    return job_id
 
 
 def test_the_state_of_the_service_is_read_as_the_commands_show_it(http: httpx.Client, gateway_ledger: Ledger) -> None:
@@ -257,3 +197,43 @@ def test_a_drift_alarm_is_cleared_with_a_reason(http: httpx.Client, gateway_ledg
     assert send(http, "POST", path, reason="looked at").json()["cleared"]["model"] == A
     assert "no drift alarm stands" in problem(send(http, "POST", path, reason="again"), 422)
     assert problem(send(http, "POST", "/v1/models/nothing/clear-alarm", reason="x"), 404)
+
+
+def test_dead_letters_are_listed_requeued_and_purged_in_bulk(http: httpx.Client, gateway_ledger: Ledger) -> None:
+    first, second, third = (dead_letter(gateway_ledger) for _ in range(3))
+    listed = http.get("/v1/dead-letters", params={"kind": "check_health", "limit": 2}).json()["dead"]
+    assert [letter["job_id"] for letter in listed] == [third, second]
+    assert listed[0]["caller"] == "shop"
+    assert http.get("/v1/dead-letters", params={"kind": "predict_card"}).json() == {"dead": []}
+    assert http.get("/v1/dead-letters", params={"died_before": "2020-01-01T00:00:00Z"}).json() == {"dead": []}
+    shown = http.get(f"/v1/dead-letters/{first}").json()
+    assert (shown["dead"]["failure"]["code"], shown["job"]["kind"]) == ("worker_lost", "check_health")
+    path = "/v1/dead-letters/requeue"
+    requeued = send(http, "POST", path, job_ids=[first, "nobody"]).json()["requeued"]
+    assert (requeued[0]["new_job_id"], requeued[1]["failure"]["code"]) == (f"{first}~2", "invalid_input")
+    purged = send(http, "POST", "/v1/dead-letters/purge", job_ids=[first, second]).json()["purged"]
+    assert [letter["purged"] for letter in purged] == [False, True]
+    assert [letter["job_id"] for letter in send(http, "POST", path, all=True).json()["requeued"]] == [third]
+    assert problem(http.get(f"/v1/dead-letters/{first}"), 404)
+    while claims := gateway_ledger.claim("predict", "n#1/1"):
+        gateway_ledger.cancel(claims[0].job_id)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({}, "name the jobs"),
+        ({"job_ids": ["x"], "all": True}, "name the jobs"),
+        ({"job_ids": ["x" * 201]}, "job_ids"),
+        ({"job_ids": ["x"] * 1001}, "job_ids"),
+        ({"kinds": ["nothing"]}, "nothing"),
+        ({"died_before": "soon"}, "died_before"),
+        ({"died_before": "2020-01-01T00:00:00"}, "time zone"),
+        ({"everything": True}, "everything"),
+    ],
+)
+@pytest.mark.parametrize("action", ["requeue", "purge"])
+def test_a_bad_selection_of_dead_letters_is_refused(
+    http: httpx.Client, action: str, body: dict[str, Any], words: str
+) -> None:
+    assert words in problem(send(http, "POST", f"/v1/dead-letters/{action}", **body), 422)
