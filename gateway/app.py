@@ -27,6 +27,7 @@ from gateway.api import (
     pools,
     queues,
     status,
+    webhooks,
 )
 from gateway.events.outcome_feed import OutcomeFeed
 from gateway.metrics import RequestMetrics
@@ -63,6 +64,7 @@ SUBJECTS = (
     controls,
     dead_letters,
     models,
+    webhooks,
     health,
     documents,
     cards,
