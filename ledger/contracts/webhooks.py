@@ -71,6 +71,8 @@ class Webhook(WebhookDefinition, frozen=True, kw_only=True, omit_defaults=True):
     delivered, failed_attempts, dead_letters, missed
         Numbers of events delivered, of failed attempts, of letters in the dead-letter list, and of outcomes that the
         stream had dropped before the relay read them.
+    missed_at
+        When outcomes were last found to be missed.
     delivered_at, failing_since, error
         Time of the last delivery; if attempts have failed since then, the time of the first of them and the last error.
     relay
@@ -90,6 +92,7 @@ class Webhook(WebhookDefinition, frozen=True, kw_only=True, omit_defaults=True):
     failed_attempts: int = 0
     dead_letters: int = 0
     missed: int = 0
+    missed_at: datetime | None = None
     delivered_at: datetime | None = None
     failing_since: datetime | None = None
     error: str | None = None

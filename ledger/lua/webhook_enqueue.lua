@@ -30,6 +30,9 @@ if arg(2) == '' then
   redis.call('HINCRBY', hook, 'revision', 1)
 else
   redis.call('HSET', hook, 'cursor', arg(4), 'seen', arg(5))
-  redis.call('HINCRBY', hook, 'missed', arg(6))
+  if arg(6) ~= '0' then
+    redis.call('HINCRBY', hook, 'missed', arg(6))
+    redis.call('HSET', hook, 'missed_at', now_text)
+  end
 end
 return keep_reply(1)

@@ -10,7 +10,7 @@
 --     number             counter of deliveries
 --     fence, owner, until (ms)   the lease of the relay that delivers; fence grows with every take-over
 --     held (ms)          nothing is sent before; as the receiver asked by Retry-After
---     delivered, failed, dead, missed   counters; delivered_at, failing_since (ms) and error
+--     delivered, failed, dead, missed   counters; delivered_at, failing_since, missed_at (ms) and error
 -- <ns>:webhook:<id>:waiting   zset   deliveries, all with score 0: '<key>:<number>:<settled ms>:<event>', where key has
 --                                    16 hexadecimal digits and number 16 digits. Those of one key are sent one after
 --                                    the other. <event> is 'j' and a job's id, 'm' and JSON, or 't' and a text

@@ -301,6 +301,56 @@ ALERT_KINDS: tuple[AlertKind, ...] = (
         summary="results contradict a model: a drift alarm stands",
         action="cornerman models review; train and promote another model, then cornerman models clear-alarm MODEL",
     ),
+    AlertKind(
+        name="NoRelay",
+        threshold=0,
+        for_seconds=0,
+        severity=CRITICAL,
+        summary="no relay delivers outcomes to webhooks",
+        action="start a gateway (cornerman serve) or a relay (cornerman relay); its log says why the last one ended",
+    ),
+    AlertKind(
+        name="WebhookFails",
+        threshold=15 * MINUTE,
+        for_seconds=0,
+        severity=WARNING,
+        summary="every attempt at a webhook has failed for a quarter of an hour",
+        action="cornerman webhooks deliveries ID has the answers: mend the receiver, or change the URL",
+    ),
+    AlertKind(
+        name="WebhookBehind",
+        threshold=HOUR,
+        for_seconds=0,
+        severity=WARNING,
+        summary="an outcome of more than an hour ago is not delivered to a webhook",
+        action="cornerman webhooks deliveries ID: a card whose delivery fails holds back its later outcomes; if none "
+        "fails, the receiver is too slow",
+    ),
+    AlertKind(
+        name="WebhookDeadLetters",
+        threshold=0,
+        for_seconds=0,
+        severity=WARNING,
+        summary="events were not delivered to a webhook within the time for retries",
+        action="cornerman webhooks dead-letters ID; mend the receiver, then replay them, or purge them",
+    ),
+    AlertKind(
+        name="WebhookDisabled",
+        threshold=0,
+        for_seconds=0,
+        severity=WARNING,
+        summary="a receiver answered 410, which disables its webhook",
+        action="cornerman webhooks update ID --enable if it is to go on, with --url if it has moved; else delete it",
+    ),
+    AlertKind(
+        name="WebhookMissed",
+        threshold=0,
+        for_seconds=0,
+        severity=WARNING,
+        summary="the stream dropped outcomes before they were delivered to a webhook, within the last day",
+        action="read the outcomes of the jobs that are waited for by their ids; raise CORNERMAN_MAX_OUTCOMES, or run "
+        "relays without a pause",
+    ),
 )
 ALERTS = {kind.name: kind for kind in ALERT_KINDS}
 """The table by name."""

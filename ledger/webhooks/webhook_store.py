@@ -35,7 +35,7 @@ INTERNAL_KINDS = frozenset({"shadow_card", "train_part", "backtest_part"})
 KINDS = tuple(sorted(ROUTES.keys() - INTERNAL_KINDS))
 """Kinds that a filter can name."""
 
-_SWITCHED_OFF = "switched off by an operator"
+SWITCHED_OFF = "switched off by an operator"
 _AGAIN = 5
 _LETTERS_AT_ONCE = 1_000
 _PLACE = re.compile("[0-9]{1,19}(-[0-9]{1,19})?")
@@ -123,7 +123,7 @@ class Webhooks:
             definition = structs.replace(_definition(text), **given)
             self._check(definition)
             on = was == b"1" if enabled is None else enabled
-            why = "" if on else (reason.decode() if was == b"0" else _SWITCHED_OFF)
+            why = "" if on else (reason.decode() if was == b"0" else SWITCHED_OFF)
             arguments = (revision, msgspec.json.encode(definition), "1" if on else "0", why, user)
             done = self._server.run_script("webhook_change", webhook_id, *arguments)
             if done:
@@ -292,6 +292,7 @@ def _state(webhook_id: str, fields: Mapping[bytes, bytes]) -> dict[str, Any]:
         "delivered": int(fields.get(b"delivered", b"0")),
         "failed_attempts": int(fields.get(b"failed", b"0")),
         "missed": int(fields.get(b"missed", b"0")),
+        "missed_at": moment(b"missed_at"),
         "delivered_at": moment(b"delivered_at"),
         "failing_since": moment(b"failing_since"),
         "error": fields[b"error"].decode() if b"error" in fields else None,

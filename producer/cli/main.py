@@ -36,6 +36,7 @@ from producer.cli.commands.status import status
 from producer.cli.commands.tokens import tokens
 from producer.cli.commands.train import train
 from producer.cli.commands.up import serve, up, worker
+from producer.cli.commands.webhooks import relay, webhooks
 from producer.local.subprocess_runner import LOCAL_JOB_ID
 from producer.output.console import Console
 from producer.output.exit_codes import EXPECTED_ERRORS, MEANINGS, ExitCode, error_document, exit_code_for, hint_for
@@ -115,6 +116,7 @@ for command in (
     up,
     worker,
     serve,
+    relay,
     check,
     train,
     backtest,
@@ -133,6 +135,7 @@ for command in (
     dead_letters,
     quarantine,
     tokens,
+    webhooks,
     preflight,
     set_controls,
     unset,

@@ -27,6 +27,7 @@ from ledger.operations.alert_table import (
     ReportedAlert,
     Severity,
 )
+from ledger.webhooks.webhook_store import SWITCHED_OFF
 from producer.operations.overview import Overview, overview
 
 MIN_OUTCOMES = 5
@@ -43,11 +44,17 @@ COMPUTED = frozenset(
         "NoChampion",
         "NoConsumer",
         "NoPool",
+        "NoRelay",
         "Quarantined",
         "QueueNearlyFull",
         "QueuePaused",
         "ServerEvicts",
         "ServerNearlyFull",
+        "WebhookBehind",
+        "WebhookDeadLetters",
+        "WebhookDisabled",
+        "WebhookFails",
+        "WebhookMissed",
     }
 )
 """Alerts that are computed here; a report of a pool adds only since when."""
@@ -119,6 +126,7 @@ def _computed(ledger: Ledger, view: Overview) -> Iterator[_Value]:
     yield from _queues(view, now, ledger.settings.max_queue_length)
     yield from _server(view, ledger.settings.max_memory_fraction)
     yield from _models(view)
+    yield from _webhooks(ledger, now)
     if view.dead_letters:
         sentence = f"{view.dead_letters:,} {'job has' if view.dead_letters == 1 else 'jobs have'} crashed their workers"
         yield "DeadLetters", view.dead_letters, {}, ledger.dead_letters.oldest_at(), sentence
@@ -178,6 +186,33 @@ def _models(view: Overview) -> Iterator[_Value]:
             f"favourites of model {view.drift.model[:12]} win {view.drift.drift:.1%} more or less often than predicted"
         )
         yield "CalibrationDrift", view.drift.drift, about, None, sentence
+
+
+def _webhooks(ledger: Ledger, now: datetime) -> Iterator[_Value]:
+    webhooks = ledger.webhooks.all()
+    enabled = sum(webhook.enabled for webhook in webhooks)
+    if enabled and not any(webhook.relay for webhook in webhooks):
+        several = "webhooks are" if enabled > 1 else "webhook is"
+        yield "NoRelay", enabled, {}, None, f"{enabled} {several} enabled, and no relay delivers"
+    for webhook in webhooks:
+        about, name = {"webhook": webhook.id}, f"webhook {webhook.id} ({webhook.description or webhook.url[:60]})"
+        dead = f"{name} has {webhook.dead_letters:,} dead letters"
+        yield "WebhookDeadLetters", webhook.dead_letters, about, None, dead
+        if webhook.missed_at is not None and now - webhook.missed_at < timedelta(days=1):
+            sentence = f"{name} has missed {webhook.missed:,} outcomes, which the stream dropped before they were read"
+            yield "WebhookMissed", webhook.missed, about, webhook.missed_at, sentence
+        if not webhook.enabled:
+            if webhook.disabled_reason != SWITCHED_OFF:
+                yield "WebhookDisabled", 1, about, None, f"{name} is disabled: {webhook.disabled_reason}"
+            continue
+        if webhook.failing_since is not None:
+            seconds = (now - webhook.failing_since).total_seconds()
+            sentence = f"every attempt at {name} has failed for {seconds:,.0f} s: {webhook.error}"
+            yield "WebhookFails", seconds, about, webhook.failing_since, sentence
+        if webhook.oldest_seconds is not None:
+            since = now - timedelta(seconds=webhook.oldest_seconds)
+            sentence = f"{name} lacks an outcome of {webhook.oldest_seconds:,.0f} s ago; {webhook.waiting:,} wait"
+            yield "WebhookBehind", webhook.oldest_seconds, about, since, sentence
 
 
 def _reports(view: Overview) -> list[tuple[Mapping[str, Any], ReportedAlert]]:

@@ -52,6 +52,12 @@ def gateway_command() -> list[str]:
     return [sys.executable, "-m", "gateway"]
 
 
+def relay_command() -> list[str]:
+    """Return the command line of a relay of webhooks. Raises NotInstalledError."""
+    require_modules("http", "httpcore", "prometheus_client", "structlog", "gateway")
+    return [sys.executable, "-m", "gateway.webhooks"]
+
+
 def restart_delay_seconds(quick_exits: int) -> float:
     """Return the delay before a restart, which doubles with each quick exit in a row."""
     return min(RESTART_SECONDS_MAX, RESTART_SECONDS * 2.0 ** min(quick_exits, 16)) if quick_exits else 0.0

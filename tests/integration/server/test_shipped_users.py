@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore::skle
 
 WITHOUT_THE_SERVER = {("demo",), ("up",), ("predict",), ("preflight",), ("check",)}
 """Commands that start a server of their own, or need none."""
-A_PROCESS = {("worker",), ("serve",)}
+A_PROCESS = {("worker",), ("serve",), ("relay",)}
 """The commands that become another process: a pool, which the test has, or a gateway."""
 NODE = "node"
 WAIT_SECONDS = 30
@@ -179,6 +179,19 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
         shop(role, "fight-results list")
         shop(role, "set", "--list")
         shop(role, "set", "--history")
+
+    # Webhooks, without a relay.
+    hook = shop("operator", "webhooks create", "https://example.com/hook")["webhook"]["id"]
+    for role in ("reader", "operator"):
+        shop(role, "webhooks list")
+        shop(role, "webhooks show", hook)
+        shop(role, "webhooks deliveries", hook)
+        shop(role, "webhooks dead-letters", hook)
+    shop("operator", "webhooks test", hook, "--timeout", "0", ends=ExitCode.TIMEOUT)
+    shop("operator", "webhooks update", hook, "--decision", "bet")
+    shop("operator", "webhooks rotate-secret", hook)
+    shop("operator", "webhooks replay", hook, "--all")
+    shop("operator", "webhooks delete", hook)
 
     # The controls.
     shop("operator", "set", "max_threads=1", *WHY)
