@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 import uuid
@@ -20,6 +21,10 @@ from tests.support.shared_files import FOLDER
 
 if TYPE_CHECKING:
     from engine.simulation.league import League
+
+# A run starts hundreds of interpreters: without their byte code each would compile this tree for itself.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("cornerman", deadline=None, suppress_health_check=[HealthCheck.too_slow])
