@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.engine import contributions, predict, train
 from benchmarks.memory import pool
 from benchmarks.pools import start_up
-from benchmarks.queue import enqueue, queue_throughput, round_trip
+from benchmarks.queue import enqueue, queue_throughput, round_trip, waits
 from benchmarks.results import Row, document, table
 
 HERE = Path(__file__).parent
@@ -41,6 +41,7 @@ SUBJECTS: Mapping[str, Callable[[], list[Row]]] = {
     "Enqueueing": enqueue.measure,
     "Throughput": queue_throughput.measure,
     "Round trip": round_trip.measure,
+    "Waits": waits.measure,
     "Start-up": start_up.measure,
 }
 
