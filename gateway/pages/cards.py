@@ -288,12 +288,16 @@ def _moves(answers: Sequence[CardAnswer], fights: Sequence[FightView | FailedFig
 
 
 def _moved(was: Side, now: Side, since: datetime, answers: int) -> str:
-    parts = [f"{now.name} {percent(was.probability)} → {percent(now.probability)}"]
+    parts = [f"{now.name} {_change(percent(was.probability), percent(now.probability))}"]
     if was.market is not None and now.market is not None:
-        parts.append(f"market {percent(was.market)} → {percent(now.market)}")
+        parts.append(f"market {_change(percent(was.market), percent(now.market))}")
     if was.best is not None and now.best is not None:
-        parts.append(f"best price {was.best.price:.2f} → {now.best.price:.2f}")
+        parts.append(f"best price {_change(f'{was.best.price:.2f}', f'{now.best.price:.2f}')}")
     return f"Since {since:%d %b %H:%M}, {answers} answers: {', '.join(parts)}"
+
+
+def _change(before: str, after: str) -> str:
+    return f"{before} → {after}" if before != after else f"{after} as before"
 
 
 class ReplayView(Struct, frozen=True, kw_only=True):

@@ -41,6 +41,7 @@ FLAG_MEANINGS = {
     "quotes_left_out": "a price was left out: too old, dated ahead, or against all other bookmakers",
 }
 """What each flag of a fight warns of."""
+_SMALL_STAKE = 0.001  # with one decimal it would read 0.0%
 
 
 class Reason(NamedTuple):
@@ -57,7 +58,11 @@ def decision_text(fight: FightReport, card: PredictCard | None) -> str:
     if decision.action == "abstain" or decision.price is None or decision.stake_fraction is None:
         return decision.action
     offer = _offer(decision.price, decision.bookmaker or "", fight.id, card)
-    return f"bet {decision.stake_fraction:.1%} on {decision.fighter} at {offer}"
+    return f"bet {_stake(decision.stake_fraction)} on {decision.fighter} at {offer}"
+
+
+def _stake(share: float) -> str:
+    return f"{share:.1%}" if share >= _SMALL_STAKE else f"{100 * share:.1g}%"
 
 
 def reason_texts(fight: FightReport, card: PredictCard | None) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
 
 CHROMIUM = shutil.which("chromium")
-AXE_VARIABLE = "AXE_CORE"
-"""The environment variable with the path of axe-core's `axe.min.js`; it is an npm package, and no part of this tree."""
+AXE = Path(__file__).parents[2] / "build" / "node" / "node_modules" / "axe-core" / "axe.min.js"
+"""An npm package, and no part of this tree."""
 FLAGS = (
     "--no-sandbox",  # Chromium has none for root
     "--disable-gpu",
@@ -35,10 +34,9 @@ _AXE_RUN = "async () => (await axe.run(document, {resultTypes: ['violations']}))
 
 def axe_source() -> str:
     """Return the source of axe-core; skip the test without it."""
-    path = os.environ.get(AXE_VARIABLE)
-    if not path or not Path(path).exists():
-        pytest.skip(f"axe-core is not here: npm install axe-core, then {AXE_VARIABLE}=node_modules/axe-core/axe.min.js")
-    return Path(path).read_text()
+    if not AXE.exists():
+        pytest.skip("axe-core is not here: npm install --prefix build/node axe-core")
+    return AXE.read_text()
 
 
 @contextmanager

@@ -4,8 +4,8 @@ import pytest
 
 from engine.market.bet_decision import BetReason
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.reports import Bet
-from producer.output.decision_text import REASON_MEANINGS, break_even, paying_price
+from ledger.contracts.reports import Bet, Decision, FighterAnswer, FightReport
+from producer.output.decision_text import REASON_MEANINGS, break_even, decision_text, paying_price
 from producer.output.failure_text import REMEDIES
 
 
@@ -41,3 +41,13 @@ def test_no_price_pays_at_a_lower_bound_of_zero() -> None:
 def test_every_reason_and_every_failure_code_has_words() -> None:
     assert set(REASON_MEANINGS) == {*map(str, BetReason), "model_alarm"}
     assert set(REMEDIES) == set(map(str, FailureCode))
+
+
+@pytest.mark.parametrize(("stake", "words"), [(0.0213, "2.1%"), (0.001, "0.1%"), (0.00034, "0.03%")])
+def test_a_small_stake_is_not_written_as_none(stake: float, words: str) -> None:
+    decision = Decision(
+        action="bet", reasons=(), fighter="Ann", bookmaker="Corner Books", price=2.0, stake_fraction=stake
+    )
+    side = FighterAnswer(name="Ann", fighter_id=None, probability=0.5, intervals=(), sampling_interval=None, members={})
+    fight = FightReport(id="1", fighters=(side, side), decision=decision)
+    assert decision_text(fight, None) == f"bet {words} on Ann at 2.00 by Corner Books"
