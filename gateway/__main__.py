@@ -39,7 +39,7 @@ def main() -> int:
     try:
         settings = GatewaySettings.from_env()
         ledger = Ledger.connect(ledger_settings())
-        check_address(settings, has_tokens=False)
+        check_address(settings, has_tokens=ledger.tokens.exist())
         alert_kinds()  # an invalid override is refused here
     except (ValueError, JobRefusedError) as error:
         return _failed(error, BAD_SETTING)

@@ -141,7 +141,7 @@ def create_gateway(settings: GatewaySettings, ledger: Ledger) -> Gateway:
     )
     framed = RequestContext(
         app,
-        Authenticator(ledger).caller_of,
+        Authenticator(client.ledger).caller_of,
         metrics,
         allowed_hosts=_allowed_hosts(settings),
         body_seconds=settings.gateway_body_seconds,

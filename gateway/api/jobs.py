@@ -144,7 +144,7 @@ def _check_kind(job: Job, caller: Caller) -> None:
     """Refuse jobs that only workers submit, and those that need a higher role. Raises ProblemError."""
     if isinstance(job, JobPart | ShadowCard):
         raise ProblemError(422, f"a {kind_of(job)} job is submitted by workers alone")
-    if not isinstance(job, PRODUCER_KINDS) and caller.role < Role.OPERATOR:
+    if not isinstance(job, PRODUCER_KINDS) and not caller.may(Role.OPERATOR):
         raise ProblemError(403, f"a {kind_of(job)} job needs the role operator, {caller.name!r} is a producer")
 
 

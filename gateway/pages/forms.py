@@ -20,11 +20,11 @@ from litestar.params import Body
 
 from gateway.problems import ProblemError
 from gateway.security.caller import Role
+from gateway.security.cookies import SESSION_COOKIE, name_of_cookie
 
 TOKEN_FIELD = "form_token"  # noqa: S105 - the name of a field
 MAX_FORM_BYTES = 65_536
 _FORM_COOKIE = "cornerman-form"
-_SESSION_COOKIE = "cornerman-session"
 _FORM_MEDIA_TYPE = "application/x-www-form-urlencoded"
 _NONCE_BYTES = 12
 
@@ -44,7 +44,7 @@ def form_route(role: Role | None = None) -> dict[str, Any]:
 
 def cookie_name(request: Request[Any, Any, Any], name: str) -> str:
     """Return the name of a cookie; over TLS with the prefix that binds it to this host and to TLS."""
-    return f"__Host-{name}" if request.url.scheme == "https" else name
+    return name_of_cookie(name, tls=request.url.scheme == "https")
 
 
 def secret_cookie(request: Request[Any, Any, Any], name: str, value: str, *, max_age: int | None = None) -> Cookie:
@@ -62,12 +62,12 @@ def secret_cookie(request: Request[Any, Any, Any], name: str, value: str, *, max
 
 def session_secret(request: Request[Any, Any, Any]) -> str | None:
     """Return the secret of the session cookie."""
-    return request.cookies.get(cookie_name(request, _SESSION_COOKIE)) or None
+    return request.cookies.get(cookie_name(request, SESSION_COOKIE)) or None
 
 
 def session_cookie(request: Request[Any, Any, Any], secret: str, max_age: int) -> Cookie:
     """Return the cookie of a session; with an empty secret and an age of 0 the one that removes it."""
-    return secret_cookie(request, _SESSION_COOKIE, secret, max_age=max_age)
+    return secret_cookie(request, SESSION_COOKIE, secret, max_age=max_age)
 
 
 class FormTokens:

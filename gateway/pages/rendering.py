@@ -142,7 +142,7 @@ def own_path(text: str, default: str = "/") -> str:
 
 def may(caller: Caller | None, role: Role) -> bool:
     """Return True if a caller has at least a role."""
-    return caller is not None and caller.role >= role
+    return caller is not None and caller.may(role)
 
 
 environment.globals.update(may=may, Role=Role)

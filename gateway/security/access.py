@@ -37,10 +37,10 @@ async def check_role(connection: ASGIConnection[Any, Any, Any, Any], handler: Ba
             "this needs a token: send `Authorization: Bearer TOKEN` (cornerman tokens create)",
             headers={"WWW-Authenticate": 'Bearer realm="cornerman"'},
         )
-    if caller.role < least:
+    if not caller.may(least):
         raise PermissionDeniedException(
-            f"the token of {caller.name!r} has the role {caller.role.name.lower()}, "
-            f"this needs {least.name.lower()}: ask an operator for such a token"
+            f"the token of {caller.name!r} has the role {caller.role}, "
+            f"this needs {least}: ask an operator for such a token"
         )
 
 

@@ -2,16 +2,94 @@
 
 from __future__ import annotations
 
+import time
+from collections import OrderedDict
+
+from litestar.exceptions import NotAuthorizedException
+
+from gateway.problems import ProblemError
 from gateway.security.caller import LOCAL, Caller
-from ledger.ledger import Ledger
+from gateway.security.cookies import session_token
+from ledger.async_ledger import AsyncLedger
+from ledger.operations.tokens import TokenRecord
+
+KEPT_SECONDS = 5.0
+"""How long a valid token is taken for valid without asking the ledger; a revocation takes effect within this time."""
+_MAX_KEPT = 10_000
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="cornerman"'}
 
 
 class Authenticator:
-    """Finds the caller of a request."""
+    """Finds the caller of a request, by its token.
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    The token comes in `Authorization: Bearer`, from a program, or in the session cookie of a page. While no token has
+    been made, everybody is the operator `local`: such a gateway listens on a loopback address only.
+    """
 
-    async def caller_of(self, _headers: dict[str, str]) -> Caller | None:
-        """Return the caller of a request, None if it is not known."""
-        return LOCAL
+    def __init__(self, ledger: AsyncLedger) -> None:
+        self._tokens = ledger.tokens
+        self._kept: OrderedDict[str, tuple[TokenRecord, float]] = OrderedDict()
+        self._any_token = False
+
+    async def caller_of(self, headers: dict[str, str], *, tls: bool) -> Caller | None:
+        """Return the caller of a request, None if it has no token and needs one for what is not open to all.
+
+        Raises
+        ------
+        NotAuthorizedException
+            The token is not valid (401).
+        ProblemError
+            The caller is above its rate (429).
+        LedgerUnavailableError
+            The ledger cannot be asked.
+        """
+        bearer = _bearer(headers.get("authorization"))
+        text = bearer or session_token(headers.get("cookie", ""), tls=tls)
+        if text is None:
+            return None if await self._tokens_needed() else LOCAL
+        record = await self._record(text)
+        if record is None:
+            if bearer is None:  # a session that is over: the page asks for a new one
+                return None if await self._tokens_needed() else LOCAL
+            raise NotAuthorizedException("this token is not valid: unknown, expired or revoked", headers=_CHALLENGE)
+        if record.limits.requests_per_second is not None:
+            await self._admit(record)
+        return Caller(record.caller, record.role)
+
+    async def _tokens_needed(self) -> bool:
+        if not self._any_token:
+            self._any_token = await self._tokens.exist()
+        return self._any_token
+
+    async def _record(self, text: str) -> TokenRecord | None:
+        now = time.monotonic()
+        kept = self._kept.get(text)
+        if kept is not None and kept[1] > now:
+            return kept[0]
+        self._kept.pop(text, None)
+        record = await self._tokens.verify(text)
+        if record is not None:
+            self._kept[text] = (record, now + KEPT_SECONDS)
+            if len(self._kept) > _MAX_KEPT:
+                self._kept.popitem(last=False)
+        return record
+
+    async def _admit(self, record: TokenRecord) -> None:
+        wait_seconds = await self._tokens.admit(record.caller)
+        if wait_seconds > 0:
+            rate = record.limits.requests_per_second
+            raise ProblemError(
+                429,
+                f"{record.caller!r} may send {rate:g} requests a second: wait as `Retry-After` says",
+                retry_after_seconds=wait_seconds,
+            )
+
+
+def _bearer(header: str | None) -> str | None:
+    """Return the token of an `Authorization` header. Raises NotAuthorizedException if it is of another kind."""
+    if header is None:
+        return None
+    scheme, _, text = header.partition(" ")
+    if scheme.lower() != "bearer" or not text.strip():
+        raise NotAuthorizedException("send the token as `Authorization: Bearer TOKEN`", headers=_CHALLENGE)
+    return text.strip()

@@ -1,18 +1,14 @@
-"""Who asks: the caller of a request, and what a role may do."""
+"""Who asks: the caller of a request, and what its role lets it do."""
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 from msgspec import Struct
 
+from ledger.operations.tokens import Role
 
-class Role(IntEnum):
-    """What a caller may do. Each role may do what the ones below it may."""
+__all__ = ["LOCAL", "Caller", "Role"]
 
-    READER = 1
-    PRODUCER = 2
-    OPERATOR = 3
+_ORDER = (Role.READER, Role.PRODUCER, Role.OPERATOR)
 
 
 class Caller(Struct, frozen=True):
@@ -20,6 +16,10 @@ class Caller(Struct, frozen=True):
 
     name: str
     role: Role
+
+    def may(self, least: Role) -> bool:
+        """Return True if the caller has this role or a higher one."""
+        return _ORDER.index(self.role) >= _ORDER.index(least)
 
 
 LOCAL = Caller("local", Role.OPERATOR)

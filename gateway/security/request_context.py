@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -21,13 +21,22 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
-Authenticate = Callable[[dict[str, str]], Awaitable[Caller | None]]
+
+
+class Authenticate(Protocol):
+    """The way from the headers of a request to its caller; see `gateway.security.authentication`."""
+
+    def __call__(self, headers: dict[str, str], *, tls: bool) -> Awaitable[Caller | None]:
+        """Return the caller, None if it is not known."""
+
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+"""Answered also if the ledger cannot be asked who the caller is."""
 _HEADERS = {
     b"content-security-policy": CONTENT_SECURITY_POLICY.encode(),
     b"x-content-type-options": b"nosniff",
@@ -101,7 +110,8 @@ class RequestContext:
         host = headers.get("host", "")
         check_host(host, self._allowed_hosts)
         check_origin(scope["method"], headers.get("origin"), host)
-        scope["user"] = await self._authenticate(headers)
+        if scope["path"] not in OPEN_PATHS:
+            scope["user"] = await self._authenticate(headers, tls=scope["scheme"] == "https")
 
 
 class _Reply:

@@ -67,3 +67,16 @@ def running_gateway(ledger: LedgerSettings, folder: Path, **settings: object) ->
             process.terminate()
             process.wait(STOP_SECONDS)
         process.stdout.close()
+
+
+def refused_start(ledger: LedgerSettings, **settings: object) -> tuple[int, str]:
+    """Start a gateway that cannot work; return its exit code and what it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway"],
+        env=gateway_environment(ledger, **settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stderr

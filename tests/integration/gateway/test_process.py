@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
 from ledger.settings import LedgerSettings
-from tests.support.gateways import GatewayProcess, gateway_environment, running_gateway
-
-
-def refused_start(ledger: LedgerSettings, **settings: object) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway"],
-        env=gateway_environment(ledger, **settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.returncode, done.stderr
+from tests.support.gateways import GatewayProcess, refused_start, running_gateway
 
 
 def test_it_answers_until_a_signal_ends_it(ledger_settings: LedgerSettings, tmp_path: Path) -> None:
