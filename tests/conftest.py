@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
+from tests.support.machine_code import compile_if_missing
 from tests.support.shared_files import FOLDER
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if not hasattr(config, "workerinput"):
         os.environ[FOLDER] = tempfile.mkdtemp(prefix="cornerman-tests-")
+        if config.getoption("numprocesses", None):
+            compile_if_missing()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -1,0 +1,45 @@
+"""The machine code of the engine's loops: compiled by one process before a run, not by each process of it.
+
+numba caches it next to the source, for as long as the source is the same. Processes that find none at the same time
+compile it all at the same time, for half a minute each.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ("engine/ratings/filter_kernels.py", "engine/ratings/skill_ratings.py", "engine/members/kernels.py")
+
+
+def compile_if_missing() -> None:
+    """Compile what most tests need, unless its cached code is newer than its source."""
+    if any(_is_missing(ROOT / source) for source in SOURCES):
+        subprocess.run([sys.executable, "-m", __name__], cwd=ROOT, check=False)  # if it fails, tests will say so
+
+
+def _is_missing(source: Path) -> bool:
+    cached = source.parent.joinpath("__pycache__").glob(f"{source.stem}.*.nbi")
+    return not any(index.stat().st_mtime > source.stat().st_mtime for index in cached)
+
+
+def main() -> None:
+    """Train a small model and ask it, which calls every loop that a pool needs."""
+    from engine.data.fighter_snapshot import FighterSnapshot
+    from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
+    from engine.training.train import train_ensemble
+    from tests.support.small_models import small_config, small_league, small_matrix
+
+    replicas = 10
+    config = small_config(seed=1, replicas=replicas)
+    ensemble = train_ensemble(small_matrix(), config, FighterSnapshot.from_log(small_league().log))
+    manager = ProductionEnsembleManager.from_ensemble(
+        ensemble, create_production_ensemble_config(bootstrap_samples=replicas)
+    )
+    manager.predict_fights(small_matrix().X[:2], [("red", "blue")] * 2, levels=(0.8, 0.95), contributions=True)
+
+
+if __name__ == "__main__":
+    main()
