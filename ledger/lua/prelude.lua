@@ -140,16 +140,22 @@ local function kind_index(kind, state)
   return ns .. 'index:kind:' .. kind .. ':' .. ((state == 'queued' or state == 'running') and 'open' or state)
 end
 
+local swept_sets = {} -- that this script has named to the sweep
+local function add_to_swept_set(name, id, submitted)
+  redis.call('ZADD', ns .. 'index:' .. name, submitted, id)
+  if not swept_sets[name] then
+    redis.call('ZADD', ns .. 'index:due', 'NX', digits(tonumber(submitted) + retention), name)
+    swept_sets[name] = true
+  end
+end
+
 -- Index a job by card and caller, '' for none, for as long as it has a record.
 local function index_by_field(id, submitted, card, caller)
-  local due = digits(tonumber(submitted) + retention)
   if card ~= '' then
-    redis.call('ZADD', ns .. 'index:card:' .. card, submitted, id)
-    redis.call('ZADD', ns .. 'index:due', 'NX', due, 'card:' .. card)
+    add_to_swept_set('card:' .. card, id, submitted)
   end
   if caller ~= '' then
-    redis.call('ZADD', ns .. 'index:caller:' .. caller, submitted, id)
-    redis.call('ZADD', ns .. 'index:due', 'NX', due, 'caller:' .. caller)
+    add_to_swept_set('caller:' .. caller, id, submitted)
   end
 end
 
@@ -158,19 +164,18 @@ end
 local function accept_job(id, arrival, digest, kind, queue, payload, deadline, limit, correlation, first, card,
   caller)
   local place = string.format('%016d', arrival) .. ':' .. id
+  local start, card_id = string.match(card, '^(%-?%d+) (.+)$')
+  local optional = {}
+  for field, value in pairs({ first = first == '1' and first, card = card_id, caller = caller ~= '' and caller }) do
+    if value then
+      optional[#optional + 1], optional[#optional + 2] = field, value
+    end
+  end
   redis.call('HSET', record_key(id), 'digest', digest, 'kind', kind, 'queue', queue, 'payload', payload,
     'deadline', deadline, 'limit', limit, 'correlation', correlation, 'submitted', now_text, 'place', place,
-    'state', 'queued', 'attempt', 0, 'fence', 0)
-  if first == '1' then
-    redis.call('HSET', record_key(id), 'first', first)
-  end
-  local start, card_id = string.match(card, '^(%-?%d+) (.+)$')
+    'state', 'queued', 'attempt', 0, 'fence', 0, unpack(optional))
   if card_id then
-    redis.call('HSET', record_key(id), 'card', card_id)
     redis.call('ZADD', ns .. 'index:cards', start, card_id)
-  end
-  if caller ~= '' then
-    redis.call('HSET', record_key(id), 'caller', caller)
   end
   redis.call('ZADD', kind_index(kind, 'queued'), now_text, id)
   index_by_field(id, now_text, card_id or '', caller)
@@ -201,7 +206,8 @@ end
 -- An event of a job's history is a line of its name, time (ms), attempt, fence, worker and reason, by tabs.
 local MAX_EVENTS, MAX_HISTORY_BYTES = 50, 8192
 local function with_event(history, event, attempt, fence, owner, reason)
-  local line = table.concat({ event, now_text, attempt, fence, owner, one_line(reason, 300) }, '\t')
+  reason = reason ~= '' and one_line(reason, 300) or ''
+  local line = table.concat({ event, now_text, attempt, fence, owner, reason }, '\t')
   return append_line(history, line, MAX_EVENTS, MAX_HISTORY_BYTES)
 end
 
@@ -223,15 +229,15 @@ local function release_lease(id, owner, company)
   redis.call('HDEL', record_key(id), 'owner', 'claimed', 'company', 'progress')
 end
 
--- Remove a job from the queue, the snoozed jobs, or its owner. Return its digest and kind.
+-- Remove a job from the queue, the snoozed jobs, or its owner. Return its digest, its kind, and when it was submitted.
 local function detach(id)
-  local job = redis.call('HMGET', record_key(id), 'queue', 'place', 'owner', 'company', 'digest', 'kind')
+  local job = redis.call('HMGET', record_key(id), 'queue', 'place', 'owner', 'company', 'digest', 'kind', 'submitted')
   if job[3] then
     release_lease(id, job[3], job[4])
   elseif redis.call('ZREM', ns .. 'queue:' .. job[1], job[2]) == 0 then
     redis.call('ZREM', ns .. 'parked', id)
   end
-  return job[5], job[6]
+  return job[5], job[6], job[7]
 end
 
 -- Leases and snoozed jobs run on the server's clock, but a change of the clock must not change them, and a lease must
@@ -291,7 +297,7 @@ end
 
 -- Write the outcome of a detached job; no other function does. `field` is report or failure. Callers have checked that
 -- there is no outcome yet.
-local function write_outcome(id, digest, kind, state, field, body, origin)
+local function write_outcome(id, digest, kind, submitted, state, field, body, origin)
   local key = record_key(id)
   origin = origin ~= '' and origin or false
   if origin then
@@ -299,7 +305,6 @@ local function write_outcome(id, digest, kind, state, field, body, origin)
   else
     redis.call('HSET', key, 'state', state, 'settled', now_text, field, body)
   end
-  local submitted = redis.call('HGET', key, 'submitted')
   if kind and submitted then -- what another program has written may lack them, and must end nevertheless
     redis.call('ZREM', kind_index(kind, 'queued'), id)
     redis.call('ZADD', kind_index(kind, state), submitted, id)
@@ -316,8 +321,8 @@ end
 
 local function fail_job(id, state, code, message, details, retryable)
   local failure = { code = code, message = message, retryable = retryable or false, details = details }
-  local digest, kind = detach(id)
-  write_outcome(id, digest, kind, state, 'failure', cjson.encode(failure))
+  local digest, kind, submitted = detach(id)
+  write_outcome(id, digest, kind, submitted, state, 'failure', cjson.encode(failure))
 end
 
 local function expire_job(id)

@@ -41,14 +41,15 @@ for index = 0, (#ARGV - HEADER - 1) / FIELDS - 1 do
   local first = 1 + index * FIELDS
   local id, fence, field, body = arg(first + 1), arg(first + 2), arg(first + 4), arg(first + 5)
   local accepted = 1
-  local job = redis.call('HMGET', record_key(id), 'state', 'fence', 'deadline', 'owner', 'company', 'digest', 'kind')
+  local job = redis.call('HMGET', record_key(id), 'state', 'fence', 'deadline', 'owner', 'company', 'digest', 'kind',
+    'submitted')
   if job[1] == 'running' and job[2] == fence then
     if field == 'report' and job[3] ~= '' and tonumber(job[3]) <= now then
       expire_job(id)
       accepted = record_result(id, fence, 'settle', 2)
     else
       release_lease(id, job[4], job[5])
-      write_outcome(id, job[6], job[7], arg(first + 3), field, body, arg(first + 7))
+      write_outcome(id, job[6], job[7], job[8], arg(first + 3), field, body, arg(first + 7))
       store_predictions(arg(first + 6))
     end
   elseif job[2] ~= fence or get_field(id, field) ~= body then

@@ -1,4 +1,4 @@
-"""Log lines about jobs, for the ledger: from a child or the main process of a pool to whoever stores them."""
+"""Log lines about jobs, for the ledger: passed on by the children and the main process of a pool."""
 
 from __future__ import annotations
 
