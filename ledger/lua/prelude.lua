@@ -140,9 +140,48 @@ local function kind_index(kind, state)
   return ns .. 'index:kind:' .. kind .. ':' .. ((state == 'queued' or state == 'running') and 'open' or state)
 end
 
+-- A script that changes many jobs collects the changes of their index entries, and makes them at its end with one
+-- command a set. nil: each is made at once.
+local collected
+local function add_entry(key, submitted, id)
+  local added = collected and collected.added
+  if not added then
+    redis.call('ZADD', key, submitted, id)
+    return
+  end
+  local entries = added[key] or {}
+  added[key] = entries
+  entries[#entries + 1], entries[#entries + 2] = submitted, id
+end
+
+local function remove_entry(key, id)
+  local removed = collected and collected.removed
+  if not removed then
+    redis.call('ZREM', key, id)
+    return
+  end
+  local entries = removed[key] or {}
+  removed[key] = entries
+  entries[#entries + 1] = id
+end
+
+local function collect_entries()
+  collected = { added = {}, removed = {} }
+end
+
+local function write_collected_entries()
+  for command, sets in pairs({ ZREM = collected.removed, ZADD = collected.added }) do
+    for key, entries in pairs(sets) do
+      for first = 1, #entries, 2000 do
+        redis.call(command, key, unpack(entries, first, math.min(first + 1999, #entries)))
+      end
+    end
+  end
+end
+
 local swept_sets = {} -- that this script has named to the sweep
 local function add_to_swept_set(name, id, submitted)
-  redis.call('ZADD', ns .. 'index:' .. name, submitted, id)
+  add_entry(ns .. 'index:' .. name, submitted, id)
   if not swept_sets[name] then
     redis.call('ZADD', ns .. 'index:due', 'NX', digits(tonumber(submitted) + retention), name)
     swept_sets[name] = true
@@ -177,7 +216,7 @@ local function accept_job(id, arrival, digest, kind, queue, payload, deadline, l
   if card_id then
     redis.call('ZADD', ns .. 'index:cards', start, card_id)
   end
-  redis.call('ZADD', kind_index(kind, 'queued'), now_text, id)
+  add_entry(kind_index(kind, 'queued'), now_text, id)
   index_by_field(id, now_text, card_id or '', caller)
   add_to_queue(queue, place, deadline, first)
   ring_doorbell(queue)
@@ -306,8 +345,8 @@ local function write_outcome(id, digest, kind, submitted, state, field, body, or
     redis.call('HSET', key, 'state', state, 'settled', now_text, field, body)
   end
   if kind and submitted then -- what another program has written may lack them, and must end nevertheless
-    redis.call('ZREM', kind_index(kind, 'queued'), id)
-    redis.call('ZADD', kind_index(kind, state), submitted, id)
+    remove_entry(kind_index(kind, 'queued'), id)
+    add_entry(kind_index(kind, state), submitted, id)
   end
   redis.call('PEXPIRE', key, retention)
   redis.call('SET', ns .. 'forgotten:' .. id, digest, 'PX', retention + tombstone)

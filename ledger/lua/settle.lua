@@ -37,6 +37,7 @@ local function store_predictions(text)
 end
 
 local answer = {}
+collect_entries()
 for index = 0, (#ARGV - HEADER - 1) / FIELDS - 1 do
   local first = 1 + index * FIELDS
   local id, fence, field, body = arg(first + 1), arg(first + 2), arg(first + 4), arg(first + 5)
@@ -57,4 +58,5 @@ for index = 0, (#ARGV - HEADER - 1) / FIELDS - 1 do
   end
   answer[index + 1] = accepted
 end
+write_collected_entries()
 return answer

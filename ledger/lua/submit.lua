@@ -112,6 +112,7 @@ if arg(1) == '1' and not next(new) then
   allow_writes_when_full() -- the writes below need no memory
 end
 local answer = { 'accepted' }
+collect_entries()
 for index = 0, count - 1 do
   local id = job_arg(index, 1)
   if arg(5) == '1' then
@@ -126,6 +127,7 @@ for index = 0, count - 1 do
   end
   answer[index + 2] = created[index] and 1 or 0
 end
+write_collected_entries()
 if jobs_per_day and fresh > 0 and arg(5) ~= '1' then
   redis.call('SET', day_key, digits(today + fresh), 'PX', 2 * DAY)
 end

@@ -45,8 +45,8 @@ BROKEN = {
     "charges no loss": ("reap", "requeue(id, false, event, reason)", "requeue(id, true, event, reason)", "unexpected"),
     "gives up too early": ("reap", "attempts < max_attempts", "attempts < 2", "unexpected"),
     "never gives up": ("reap", "attempts < max_attempts", "true", "hanging"),
-    "lists an ended job as open": ("settle", "redis.call('ZREM', kind_index(kind, 'queued'), id)", "", "unexpected"),
-    "lists no ended job": ("settle", "redis.call('ZADD', kind_index(kind, state), submitted, id)", "", "unexpected"),
+    "lists an ended job as open": ("settle", "remove_entry(kind_index(kind, 'queued'), id)", "", "unexpected"),
+    "lists no ended job": ("settle", "add_entry(kind_index(kind, state), submitted, id)", "", "unexpected"),
     "keeps no dead letter": ("reap", "redis.call('ZADD', ns .. 'dead', now_text, id)", "", "unexpected"),
 }
 
