@@ -122,7 +122,7 @@ class AsyncConnections:
 
 
 class SharedConnection:
-    """A connection that is opened by whoever needs it first, and opened again after it was cut."""
+    """A connection that its first call opens, and that the next call opens again after it was cut."""
 
     def __init__(
         self,

@@ -163,7 +163,7 @@ class PipelinedConnection:
             future = self._calls.popleft().future
             if not future.done():
                 future.set_exception(copy(error))
-                future.exception()  # a call that nobody waits for any more is no mistake
+                future.exception()  # asyncio must not report the error of a call that was cancelled
         if self._reader is not None and self._reader is not asyncio.current_task():
             self._reader.cancel()
         if self._on_end is not None:
