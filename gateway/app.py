@@ -31,7 +31,7 @@ from gateway.api import (
 )
 from gateway.events.outcome_feed import OutcomeFeed
 from gateway.metrics import RequestMetrics
-from gateway.pages import cards, record, static_files, theme
+from gateway.pages import cards, login, record, static_files, theme
 from gateway.pages.error_pages import error_page, wants_page
 from gateway.pages.forms import check_form
 from gateway.pages.operations import audit, overview, runbook
@@ -68,6 +68,7 @@ SUBJECTS = (
     health,
     documents,
     cards,
+    login,
     record,
     theme,
     static_files,

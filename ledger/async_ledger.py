@@ -10,6 +10,7 @@ from ledger.contracts.job_state import JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.reports import Report
 from ledger.jobs.outcome_reader import OutcomeExchanges, OutcomePage, OutcomesMissedError
 from ledger.jobs.submission import JobInput, SubmissionExchanges
+from ledger.operations.sessions import AsyncSessions
 from ledger.operations.tokens import AsyncTokens
 from ledger.server.async_server import AsyncServer
 from ledger.settings import LedgerSettings
@@ -32,13 +33,14 @@ class AsyncLedger:
     ----------
     server
         The server: exchanges, connections, address.
-    tokens
-        Tokens, as a gateway asks for them.
+    tokens, sessions
+        Tokens, as a gateway asks for them, and sessions at its pages.
     """
 
     def __init__(self, settings: LedgerSettings) -> None:
         self.server = AsyncServer(settings)
         self.tokens = AsyncTokens(self.server)
+        self.sessions = AsyncSessions(self.server)
         self._submission = SubmissionExchanges(self.server)
         self._outcomes = OutcomeExchanges(self.server)
 

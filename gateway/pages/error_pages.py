@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from litestar import Request
 from litestar.response import Response
 
-from gateway.pages.rendering import render
+from gateway.pages.rendering import path_of, redirect, render
 from gateway.problems import Problem
 
 API_PATHS = ("/v1/", "/static/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/asyncapi.json", "/schemas/")
 REMEDIES = {
-    401: "Send the token of a caller.",
-    403: "Ask for a token of a higher role, or go back, load the page again and send the form once more.",
+    401: "Log in again, then send the form once more.",
+    403: "Log in with a token of a higher role, or go back, load the page again and send the form once more.",
     404: "Check the address, or start from the first page. Jobs and cards are removed at the end of the retention.",
     410: "Its retention is over; only its id is still known.",
     429: "Wait a little, then load the page again.",
@@ -31,7 +32,9 @@ def wants_page(request: Request[Any, Any, Any]) -> bool:
 
 
 def error_page(request: Request[Any, Any, Any], problem: Problem, headers: dict[str, str]) -> Response[Any]:
-    """Return the page of an error."""
+    """Return the page of an error; without a session, the way to the login."""
+    if problem.status == 401 and request.method == "GET":
+        return redirect(f"/login?{urlencode({'next': path_of(request)})}")
     remedy = REMEDIES.get(problem.status, DEFAULT_REMEDY)
     return render(
         request, "error.html", section="error", status=problem.status, headers=headers, problem=problem, remedy=remedy

@@ -13,7 +13,7 @@ from litestar.response import Redirect, Response
 from msgspec import Struct
 
 from gateway.pages.filters import FILTERS
-from gateway.pages.forms import TOKEN_FIELD, FormTokens
+from gateway.pages.forms import TOKEN_FIELD, FormTokens, session_secret
 from gateway.pages.static_files import accepts_gzip, static_address
 from gateway.security.caller import Caller, Role
 
@@ -84,7 +84,7 @@ def render(
         The request that it answers.
     template
         Name of a file in `templates`. Besides `values` it gets `caller` (None if unknown), `theme`, `path` (with the
-        query), `form_token`, `now`, `section` and `live`.
+        query), `form_token`, `has_session`, `now`, `section` and `live`.
     section
         Name of the entry of the navigation that the page belongs to.
     live
@@ -95,12 +95,14 @@ def render(
         What the template shows.
     """
     tokens = FormTokens(request)
+    caller = request.scope.get("user")
     page = environment.get_template(template).render(
-        caller=request.scope.get("user"),
+        caller=caller,
         theme=theme_of(request),
         path=path_of(request),
         form_token=tokens.token,
         now=datetime.now(UTC),
+        has_session=caller is not None and session_secret(request) is not None,
         section=section,
         live=live,
         **values,

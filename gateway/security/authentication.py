@@ -9,7 +9,7 @@ from litestar.exceptions import NotAuthorizedException
 
 from gateway.problems import ProblemError
 from gateway.security.caller import LOCAL, Caller
-from gateway.security.cookies import session_token
+from gateway.security.cookies import session_secret
 from ledger.async_ledger import AsyncLedger
 from ledger.operations.tokens import TokenRecord
 
@@ -22,12 +22,14 @@ _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="cornerman"'}
 class Authenticator:
     """Finds the caller of a request, by its token.
 
-    The token comes in `Authorization: Bearer`, from a program, or in the session cookie of a page. While no token has
-    been made, everybody is the operator `local`: such a gateway listens on a loopback address only.
+    The token of a program comes in `Authorization: Bearer`; that of a person at the pages is found by the secret of the
+    session cookie, which is asked for each time, so that a logout takes effect at once. While no token has been made,
+    everybody is the operator `local`: such a gateway listens on a loopback address only.
     """
 
     def __init__(self, ledger: AsyncLedger) -> None:
         self._tokens = ledger.tokens
+        self._sessions = ledger.sessions
         self._kept: OrderedDict[str, tuple[TokenRecord, float]] = OrderedDict()
         self._any_token = False
 
@@ -44,14 +46,15 @@ class Authenticator:
             The ledger cannot be asked.
         """
         bearer = _bearer(headers.get("authorization"))
-        text = bearer or session_token(headers.get("cookie", ""), tls=tls)
-        if text is None:
-            return None if await self._tokens_needed() else LOCAL
-        record = await self._record(text)
-        if record is None:
-            if bearer is None:  # a session that is over: the page asks for a new one
+        if bearer is None:
+            secret = session_secret(headers.get("cookie", ""), tls=tls)
+            record = None if secret is None else await self._sessions.verify(secret)
+            if record is None:
                 return None if await self._tokens_needed() else LOCAL
-            raise NotAuthorizedException("this token is not valid: unknown, expired or revoked", headers=_CHALLENGE)
+        else:
+            record = await self._record(bearer)
+            if record is None:
+                raise NotAuthorizedException("this token is not valid: unknown, expired or revoked", headers=_CHALLENGE)
         if record.limits.requests_per_second is not None:
             await self._admit(record)
         return Caller(record.caller, record.role)

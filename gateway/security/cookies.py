@@ -5,7 +5,7 @@ from __future__ import annotations
 from http.cookies import CookieError, SimpleCookie
 
 SESSION_COOKIE = "cornerman-session"
-"""Holds the token with which a person logged in; no script and no other site can read it."""
+"""Holds the secret of a session (`ledger.operations.sessions`); no script and no other site can read it."""
 _SECURE_PREFIX = "__Host-"
 
 
@@ -14,8 +14,8 @@ def name_of_cookie(name: str, *, tls: bool) -> str:
     return f"{_SECURE_PREFIX}{name}" if tls else name
 
 
-def session_token(cookies: str, *, tls: bool) -> str | None:
-    """Return the token in a `Cookie` header, None if there is none."""
+def session_secret(cookies: str, *, tls: bool) -> str | None:
+    """Return the secret of the session in a `Cookie` header, None if there is none."""
     try:
         found = SimpleCookie(cookies).get(name_of_cookie(SESSION_COOKIE, tls=tls))
     except CookieError:

@@ -147,16 +147,16 @@ class TokenExchanges:
 
     def verify(self, text: str) -> Exchange[TokenRecord | None]:
         """Implement `TokenStore.verify`."""
-        form = _TEXT.fullmatch(text)
-        if form is None:
-            return None
-        found = yield from self._server.script(
-            "token_verify", form["id"], _digest(text), round(USE_NOTED_SECONDS * 1000)
-        )
+        token_id = token_id_of(text)
+        return None if token_id is None else (yield from self.verify_digest(token_id, token_digest(text)))
+
+    def verify_digest(self, token_id: str, digest: str) -> Exchange[TokenRecord | None]:
+        """Return the token of this id, None if it is not valid or its text has another digest."""
+        found = yield from self._server.script("token_verify", token_id, digest, round(USE_NOTED_SECONDS * 1000))
         if found is None:
             return None
         token, limits, used = found
-        return _record(form["id"], token, used=used, limits=limits)
+        return _record(token_id, token, used=used, limits=limits)
 
     def admit(self, caller: str) -> Exchange[float]:
         """Implement `TokenStore.admit`."""
@@ -233,7 +233,7 @@ class TokenStore:
         stored = _StoredToken(
             caller=caller,
             role=role,
-            digest=_digest(text),
+            digest=token_digest(text),
             created_ms=created_ms,
             created_by=user,
             expires_ms=None if expires_seconds is None else created_ms + round(1000 * expires_seconds),
@@ -323,7 +323,14 @@ def _key(server: BaseServer, name: str) -> str:
     return f"{server.settings.namespace}/tokens:{name}"
 
 
-def _digest(text: str) -> str:
+def token_id_of(text: str) -> str | None:
+    """Return the id in the text of a token, None if it is no such text."""
+    form = _TEXT.fullmatch(text)
+    return None if form is None else form["id"]
+
+
+def token_digest(text: str) -> str:
+    """Return the digest of the text of a token, which the ledger stores in its place."""
     # The secret has 256 random bits: no search finds it, so a slow hash would only cost time.
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -39,6 +39,7 @@ def paths(site: Site) -> dict[str, str]:
         "failed-card": card_path(FAILED_CARD),
         "record": "/record",
         "strange-card": card_path(STRANGE_CARD),
+        "login": "/login",
     }
 
 
