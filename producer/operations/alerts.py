@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -195,7 +196,8 @@ def _webhooks(ledger: Ledger, now: datetime) -> Iterator[_Value]:
         several = "webhooks are" if enabled > 1 else "webhook is"
         yield "NoRelay", enabled, {}, None, f"{enabled} {several} enabled, and no relay delivers"
     for webhook in webhooks:
-        about, name = {"webhook": webhook.id}, f"webhook {webhook.id} ({webhook.description or webhook.url[:60]})"
+        # The path of a URL may hold a token, and everybody who reads alerts sees this.
+        about, name = {"webhook": webhook.id}, f"webhook {webhook.id} ({webhook.description or _host(webhook.url)})"
         dead = f"{name} has {webhook.dead_letters:,} dead letters"
         yield "WebhookDeadLetters", webhook.dead_letters, about, None, dead
         if webhook.missed_at is not None and now - webhook.missed_at < timedelta(days=1):
@@ -213,6 +215,10 @@ def _webhooks(ledger: Ledger, now: datetime) -> Iterator[_Value]:
             since = now - timedelta(seconds=webhook.oldest_seconds)
             sentence = f"{name} lacks an outcome of {webhook.oldest_seconds:,.0f} s ago; {webhook.waiting:,} wait"
             yield "WebhookBehind", webhook.oldest_seconds, about, since, sentence
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
 
 
 def _reports(view: Overview) -> list[tuple[Mapping[str, Any], ReportedAlert]]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -152,6 +155,47 @@ def test_a_name_that_is_none_is_an_error() -> None:
 def test_a_url_that_is_no_longer_allowed_is_not_posted_to(url: str) -> None:
     (response,) = post(url, allowed=frozenset())
     assert "CORNERMAN_WEBHOOK_ALLOWED_HOSTS" in response.error
+
+
+class TestTLS:
+    """A receiver with TLS at a checked address, whose certificate is that of its name."""
+
+    @pytest.fixture
+    def receiver(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebhookReceiver]:
+        request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=receiver"]
+        files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "ca.pem")]
+        name = ["-addext", "subjectAltName=DNS:receiver.example"]
+        subprocess.run([*request, *name, *files], check=True, capture_output=True)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        monkeypatch.setattr(
+            socket, "getaddrinfo", lambda host, port, **_: [(socket.AF_INET, 1, 6, "", ("127.0.0.1", port))]
+        )
+        self.names: list[str | None] = []
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / "ca.pem", tmp_path / "key.pem")
+        context.sni_callback = lambda _socket, name, _context: self.names.append(name)
+        with WebhookReceiver() as receiver:
+            receiver.server.socket = context.wrap_socket(receiver.server.socket, server_side=True)
+            yield receiver
+
+    def test_name_and_certificate_are_those_of_the_url(self, receiver: WebhookReceiver) -> None:
+        allowed = frozenset({"receiver.example", "other.example"})
+        (response,) = post(f"https://receiver.example:{receiver.port}/", allowed=allowed)
+        assert response == Response(status=204)
+        assert self.names == ["receiver.example"]
+        assert receiver.posts[0].headers["host"] == f"receiver.example:{receiver.port}"
+        (response,) = post(f"https://other.example:{receiver.port}/", allowed=allowed)
+        assert response.status is None
+        assert "certificate" in response.error.lower()
+        assert len(receiver.posts) == 1
+
+    def test_a_certificate_of_nobody_is_refused(
+        self, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("SSL_CERT_FILE")
+        (response,) = post(f"https://receiver.example:{receiver.port}/", allowed=frozenset({"receiver.example"}))
+        assert response.status is None
+        assert receiver.posts == []
 
 
 class TestNames:
