@@ -10,6 +10,9 @@ handlers tells which attempts began. A job is
     unexpected  ended otherwise than is right for it, took too many workers down, or its outcome was replaced, invented,
                 or came after too many attempts; or the index of jobs differs from the records
 
+The webhook of the run is told of every outcome: a job of which it is not is lost, too, and one that came before an
+earlier one of the same card is unexpected. What comes again does not count.
+
 A part of a training is hanging where it did not end with its training, and unexpected where it failed.
 """
 
@@ -25,6 +28,7 @@ from ledger.contracts.failures import FailureCode
 from ledger.contracts.job_state import JobState, JobStatus, Outcome
 from ledger.contracts.reports import TrainingReport
 from tests.chaos.jobs import ENDINGS, SUCCEEDED, Task, right_report
+from tests.chaos.relay import card_of
 
 
 class PartRecord(NamedTuple):
@@ -50,7 +54,8 @@ class Evidence:
     trainings.
 
     `models` are the digests of what the trainings must come to, made without a queue; `parts` are of all trainings.
-    `index_differences` are the entries of the index that no record calls for, and those that are missing.
+    `index_differences` are the entries of the index that no record calls for, and those that are missing. `order` are
+    the jobs in the order of the stream, and `posted` those of what the webhook accepted, as it came; None without one.
     """
 
     accepted: Mapping[str, Task]
@@ -66,6 +71,8 @@ class Evidence:
     models: Mapping[str, str] = field(default_factory=dict)
     parts: Sequence[PartRecord] = ()
     index_differences: Sequence[str] = ()
+    order: Sequence[str] = ()
+    posted: Sequence[str] | None = None
 
 
 @dataclass
@@ -106,7 +113,25 @@ def check(evidence: Evidence) -> Verdict:
         elif part.state not in (JobState.SUCCEEDED, JobState.CANCELLED) or part.attempt > evidence.max_attempts:
             found.unexpected.append(f"{part.job_id}, a part of {part.of}, is {part.state} at attempt {part.attempt}")
     found.unexpected += evidence.index_differences
+    if evidence.posted is not None:
+        found.lost += [
+            f"the outcome of {job_id} was not delivered"
+            for job_id in sorted(set(evidence.order) - set(evidence.posted))
+        ]
+        found.unexpected += _out_of_turn(evidence.order, evidence.posted)
     return found
+
+
+def _out_of_turn(order: Sequence[str], posted: Sequence[str]) -> Iterator[str]:
+    """Say which outcomes came first before an earlier one of their card."""
+    place = {job_id: number for number, job_id in enumerate(order)}
+    last: dict[int, str] = {}
+    for job_id in dict.fromkeys(posted):
+        before = last.get(card_of(job_id))
+        if before is not None and place.get(job_id, -1) < place[before]:
+            yield f"the outcome of {job_id} was delivered after that of {before}, of the same card"
+        else:
+            last[card_of(job_id)] = job_id
 
 
 def ending(outcome: Outcome) -> str:

@@ -23,6 +23,7 @@ from tests.chaos.fleet import Fleet
 from tests.chaos.jobs import HARMFUL, Behaviour
 from tests.chaos.server import Server
 from tests.chaos.store import Disk, StoreServer
+from tests.chaos.webhooks import Webhooks
 
 DAY_SECONDS = 86_400
 PATIENCE_SECONDS = 120.0
@@ -83,6 +84,9 @@ class Fault(StrEnum):
     STORE_STOPPED = "store frozen (SIGSTOP)"
     STORE_SLOW = "store slow (stops half of the time)"
     STORE_FULL = "store and training machine out of disk"
+    RELAY_KILLED = "relay of webhooks killed"
+    RELAY_STOPPED = "relay frozen past its lease, then on"
+    RECEIVER_FAILS = "receiver of webhooks down"
 
 
 OF_THE_CLOCK = (Fault.SERVER_CLOCK_FORWARD, Fault.SERVER_CLOCK_BACK)
@@ -107,6 +111,7 @@ class Stage:
     store: StoreServer
     disk: Disk
     logs: Path
+    webhooks: Webhooks
     frozen_seconds: float
     outage_seconds: float
     silent_seconds: float
@@ -345,6 +350,23 @@ def _store_full(stage: Stage) -> Iterator[float]:
         yield stage.outage_seconds
 
 
+def _relay_killed(stage: Stage) -> Iterator[float]:
+    stage.webhooks.any_relay(stage.rng).kill()
+    yield from ()
+
+
+def _relay_stopped(stage: Stage) -> Iterator[float]:
+    relay = stage.webhooks.any_relay(stage.rng)
+    relay.send_signal(signal.SIGSTOP)
+    yield stage.frozen_seconds
+    relay.send_signal(signal.SIGCONT)
+
+
+def _receiver_fails(stage: Stage) -> Iterator[float]:
+    with stage.webhooks.broken():
+        yield stage.outage_seconds
+
+
 INJECTORS: dict[Fault, Callable[[Stage], Iterator[float]]] = {
     Fault.CHILDREN_KILLED: _children_killed,
     Fault.RUNNING_CHILD_KILLED: _running_child(signal.SIGKILL),
@@ -383,4 +405,7 @@ INJECTORS: dict[Fault, Callable[[Stage], Iterator[float]]] = {
     Fault.STORE_STOPPED: _store_stopped,
     Fault.STORE_SLOW: _store_slow,
     Fault.STORE_FULL: _store_full,
+    Fault.RELAY_KILLED: _relay_killed,
+    Fault.RELAY_STOPPED: _relay_stopped,
+    Fault.RECEIVER_FAILS: _receiver_fails,
 }

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -31,6 +31,7 @@ from tests.chaos.jobs import Behaviour, Task, limit_seconds, newer_job_decoder
 from tests.chaos.server import Server
 from tests.chaos.store import Disk, StoreServer
 from tests.chaos.trainings import Trainings, emptier, part_records, right_models
+from tests.chaos.webhooks import Webhooks
 from tests.support.job_index import index_differences
 
 OFFSET_SECONDS = 1.0
@@ -107,17 +108,20 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Course:
             lease_seconds=plan.lease_seconds,
             reply_timeout_seconds=plan.reply_timeout_seconds,
             max_outcomes=10 * plan.jobs,
+            webhook_allowed_hosts="127.0.0.1",
         )
         watcher, caller = (
             Ledger.connect(replace(settings, redis_url=server.url(user))) for user in ("admin", "producer")
         )
         for ledger in (watcher, caller):
             stack.callback(ledger.close)
+        relaying = replace(settings, redis_url=server.url("gateway"))
+        webhooks = stack.enter_context(Webhooks(folder, relaying, plan.seed))
         settings = replace(settings, redis_url=server.url("worker"))
         disk = stack.enter_context(Disk(folder / "disk"))
         store = stack.enter_context(StoreServer(disk.folder / "store"))
         fleet = stack.enter_context(Fleet(_pools(plan, folder, settings, disk, store)))
-        return _Run(plan, watcher, caller, fleet, server, store, disk, say).through(folder)
+        return _Run(plan, watcher, caller, fleet, server, store, disk, webhooks, say).through(folder)
 
 
 def _pools(plan: Plan, folder: Path, settings: LedgerSettings, disk: Disk, store: StoreServer) -> list[Pool]:
@@ -154,13 +158,17 @@ def gather(
     cancels: Mapping[str, Cancel],
     followed: Mapping[str, Outcome],
     journal: Counter[str],
+    posted: Sequence[str],
 ) -> Evidence:
     """Ask the ledger at the end for everything that it has, to be held against what was noted meanwhile."""
+    order = [outcome.job_id for _, outcome in ledger.follow("0", idle_seconds=1.0)]
     return Evidence(
         accepted=accepted,
         cancels=cancels,
         followed=followed,
-        stream=Counter(outcome.job_id for _, outcome in ledger.follow("0", idle_seconds=1.0)),
+        stream=Counter(order),
+        order=order,
+        posted=posted,
         statuses={job_id: ledger.status(job_id) for job_id in accepted},
         outcomes={job_id: ledger.outcome(job_id) for job_id in accepted},
         dead={letter.job_id for letter in ledger.dead_letters.newest(limit=len(accepted) + 1)},
@@ -183,6 +191,7 @@ class _Run:
         server: Server,
         store: StoreServer,
         disk: Disk,
+        webhooks: Webhooks,
         say: Callable[[str], None],
     ) -> None:
         self._plan = plan
@@ -191,6 +200,7 @@ class _Run:
         self._server = server
         self._store = store
         self._disk = disk
+        self._webhooks = webhooks
         self._say = say
         self._rng = random.Random(f"{plan.seed}/faults")
         self._submitter = Submitter(caller, plan.seed, plan.jobs, plan.jobs_per_second)
@@ -208,6 +218,7 @@ class _Run:
         self._deck = [fault for fault in Fault if fault not in left_out]
         for fault in left_out:
             self._say(f"left out, because no disk can be mounted here, or nothing built: {fault.value}")
+        webhook_id = self._webhooks.begin(self._ledger)
         self._until(lambda: len(self._ledger.pools.alive()) == len(self._fleet.pools))
         started_seconds = time.monotonic()
         with self._in_background() as feeding:
@@ -216,9 +227,12 @@ class _Run:
             self._trained.set()
             self._until(lambda: self._submitter.accepted.keys() <= self._follower.outcomes.keys())
             took_seconds = time.monotonic() - started_seconds
+            self._until(lambda: self._submitter.accepted.keys() <= set(self._webhooks.accepted()))
+            self._until(lambda: insist(lambda: self._ledger.webhooks.get(webhook_id)).waiting == 0)
         exits = sum((pool.exits for pool in self._fleet.pools), Counter[int]())
         oddities = self._fleet.retire() + self._fleet.unexplained()
         oddities += [f"put aside, and nobody had sent it: {item!r}" for item in self._odd_doorbells()]
+        oddities += self._webhooks.oddities()
         oddities += [f"refused by the server's users: {refused}" for refused in sorted(self._server.refused())]
         evidence = gather(
             self._ledger,
@@ -226,6 +240,7 @@ class _Run:
             self._submitter.cancels,
             self._follower.outcomes,
             Counter((folder / "journal").read_text().split()),
+            self._webhooks.accepted(),
         )
         return Course(evidence, blows, self._submitter.refused, took_seconds, exits, oddities, left_out)
 
@@ -324,6 +339,7 @@ class _Run:
             self._store,
             self._disk,
             self._logs,
+            self._webhooks,
             frozen_seconds,
             outage_seconds,
             self._plan.reply_timeout_seconds * SILENT_REPLIES,

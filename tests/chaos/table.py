@@ -29,6 +29,8 @@ def summary(plan: Plan, course: Course, verdict: Verdict) -> dict[str, Any]:
         **{count: len(getattr(verdict, count)) for count in COUNTS},
         "refused_for_their_deadline": course.refused,
         "redeliveries": begun.total() - len(begun),
+        "delivered": len(set(evidence.posted or ())),
+        "delivered_again": len(evidence.posted or ()) - len(set(evidence.posted or ())),
         "pool_exits": {str(code): count for code, count in sorted(course.exits.items())},
         "trainings": sum(task.training is not None for task in evidence.accepted.values()),
         "parts": len(evidence.parts),
@@ -74,6 +76,8 @@ def lines(figures: dict[str, Any]) -> Iterator[str]:
         yield f"{name:<28}{figures[name]:>8,}"
     for name in ("trainings", "parts"):
         yield f"{name:<28}{figures[name]:>8,}"
+    for name in ("delivered", "delivered_again"):
+        yield f"{'webhook: ' + name.replace('_', ' '):<28}{figures[name]:>8,}"
     yield f"{'parts begun again':<28}{figures['parts_again']:>8,}"
     for code, count in figures["pool_exits"].items():
         yield f"{'pools that ended with ' + code:<28}{count:>8,}"

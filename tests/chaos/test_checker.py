@@ -82,7 +82,7 @@ def play(ledger: Ledger) -> Verdict:
     followed = {outcome.job_id: outcome for _, outcome in ledger.follow("0", idle_seconds=0.1)}
     for claim in frozen:
         settle(ledger, accepted[claim.job_id], claim)
-    return check(gather(ledger, accepted, {}, followed, begun))
+    return check(gather(ledger, accepted, {}, followed, begun, list(followed)))
 
 
 def settle(ledger: Ledger, task: Task, claim: Claim) -> None:
@@ -228,3 +228,19 @@ def changed(**fields: Any) -> Evidence:
 )
 def test_each_contradiction_is_counted(altered: Callable[[], Evidence], count: str) -> None:
     assert found(check(altered())) == {count}
+
+
+@pytest.mark.parametrize(
+    ("posted", "counts"),
+    [
+        (None, set()),
+        (["chaos-1", "chaos-2", "chaos-11"], set()),
+        (["chaos-2", "chaos-1", "chaos-11"], set()),
+        (["chaos-1", "chaos-11", "chaos-1", "chaos-2"], set()),
+        (["chaos-1", "chaos-11"], {"lost"}),
+        (["chaos-11", "chaos-1", "chaos-2"], {"unexpected"}),
+    ],
+)
+def test_deliveries_are_counted_and_their_order_by_card(posted: list[str] | None, counts: set[str]) -> None:
+    order = ["chaos-1", "chaos-2", "chaos-11"]
+    assert found(check(changed(order=order, posted=posted))) == counts

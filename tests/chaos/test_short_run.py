@@ -37,3 +37,5 @@ def test_every_accepted_job_gets_its_one_right_outcome_whatever_fails(tmp_path: 
     assert all(blow.answered_seconds is not None for blow in course.blows)
     assert figures["submitted"] >= SHORT.jobs - course.refused
     assert figures["redeliveries"] > 0
+    assert figures["delivered"] == figures["submitted"]
+    assert figures["delivered_again"] > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -56,6 +57,7 @@ class WebhookReceiver:
         self.answer = answer
         self.secrets: list[str] = []
         self.posts: list[Post] = []
+        self._times: Counter[str] = Counter()
         self._changed = threading.Lock()
         self.over = threading.Event()
         receiver = self
@@ -120,7 +122,8 @@ class WebhookReceiver:
         message_id, timestamp = named.get("webhook-id", ""), int(named.get("webhook-timestamp", 0))
         post = Post(message_id, timestamp, json.loads(raw), raw, named, path, verified, time.monotonic())
         with self._changed:
-            before = sum(each.message_id == message_id for each in self.posts)
+            before = self._times[message_id]
+            self._times[message_id] += 1
             self.posts.append(post)
         return post, before
 
