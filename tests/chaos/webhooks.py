@@ -99,10 +99,9 @@ class Webhooks:
 
     def oddities(self) -> list[str]:
         """Return what is odd about the ends of relays, and about what was posted."""
+        unsigned = sum(not post.verified for post in list(self._receiver.posts))
         odd = [f"a relay ended with {code}" for code in self.ends if code not in ENDS]
-        return odd + [
-            f"{post.message_id} was posted without a valid signature" for post in self.posts() if not post.verified
-        ]
+        return odd + ([f"{unsigned} posts without a valid signature"] if unsigned else [])
 
     def _answer(self, post: Post, before: int) -> Reply:
         reply = self._choose()
