@@ -318,7 +318,7 @@ class Ledger:
         return self._outcomes.cancel(job_id)
 
     def claim(self, queue: str, owner: str, limit: int = 1) -> list[Claim]:
-        """Claim up to `limit` of the most urgent jobs: earliest deadline first, then oldest.
+        """Claim up to `limit` jobs: callers take turns, and of each the earliest deadline goes first, then the oldest.
 
         Jobs that `owner` still holds are queued again first, so one owner runs one claim at a time: the reply to its
         last claim must have been lost, and as no worker ran these jobs, the attempt does not count (at most

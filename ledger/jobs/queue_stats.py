@@ -9,11 +9,15 @@ from ledger.server.server import Server
 
 
 class QueueBacklog(Struct, frozen=True):
-    """Backlog of a queue. `oldest_seconds` is the time since the oldest job was submitted, at least 0."""
+    """Backlog of a queue. `oldest_seconds` is the time since the oldest job was submitted, at least 0.
+
+    `callers` has the waiting jobs by caller, of at most 50 callers; jobs without a caller are in `waiting` alone.
+    """
 
     waiting: int
     oldest_seconds: float
     quarantined: int
+    callers: dict[str, int] = {}
 
 
 class Backlog(Struct, frozen=True):
@@ -34,13 +38,20 @@ class QueueStats:
         now, dead, *queues = self._server.run_script("backlog", *QUEUES)
         return Backlog(
             {
-                queue: QueueBacklog(waiting, max(0, int(now) - int(oldest or now)) / 1000, quarantined)
-                for queue, (waiting, oldest, quarantined) in zip(QUEUES, queues, strict=True)
+                queue: QueueBacklog(
+                    waiting,
+                    max(0, int(now) - int(oldest or now)) / 1000,
+                    quarantined,
+                    {name.decode(): count for name, count in zip(callers[::2], callers[1::2], strict=True)},
+                )
+                for queue, (waiting, oldest, quarantined, callers) in zip(QUEUES, queues, strict=True)
             },
             dead,
         )
 
     def depths(self) -> dict[str, int]:
         """Return the number of waiting jobs by queue."""
-        depths = self._server.transaction(*(("ZCARD", self._server.key("queue", queue)) for queue in QUEUES))
-        return dict(zip(QUEUES, depths, strict=True))
+        depths = self._server.transaction(
+            *(("ZCARD", self._server.key(part, queue)) for queue in QUEUES for part in ("queue", "named"))
+        )
+        return {queue: sum(depths[2 * at : 2 * at + 2]) for at, queue in enumerate(QUEUES)}

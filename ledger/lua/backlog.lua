@@ -2,14 +2,16 @@
 --
 -- Keys: job (hash), queue (zset), dead (zset), quarantine (list): see the prelude.
 -- arg(1..) queues
--- Reply: {now (ms), dead letters, {length, when the oldest was submitted (ms or ''), quarantined}, ... for each queue}
+-- Reply: {now (ms), dead letters, {length, when the oldest was submitted (ms or ''), quarantined, {caller, jobs, ...}}, ...
+--         for each queue}; callers beyond CALLERS are left out
 
 -- Jobs of one deadline are in the order of their arrival, so the oldest job is the first of its deadline. Cards of one
 -- event share a deadline, so deadlines are few. Beyond this limit the result is the oldest of the most urgent jobs.
 local DEADLINES = 500
+local CALLERS = 50
 
-local function oldest(queue)
-  local places, after, first = ns .. 'queue:' .. queue, '-inf', nil
+local function oldest_of(places)
+  local after, first = '-inf', nil
   for _ = 1, DEADLINES do
     local found = redis.call('ZRANGEBYSCORE', places, after, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
     if #found == 0 then
@@ -21,14 +23,31 @@ local function oldest(queue)
     end
     after = '(' .. found[2]
   end
+  return first
+end
+
+local function oldest(queue)
+  local unnamed, named = oldest_of(queue_key(queue)), oldest_of(named_key(queue))
+  local first = (not unnamed or (named and named < unnamed)) and named or unnamed
   return first and get_field(string.sub(first, 18), 'submitted') or ''
+end
+
+local function callers_of(queue)
+  local found = {}
+  for _, caller in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'callers:' .. queue, '-inf', '+inf', 'LIMIT', 0, CALLERS)) do
+    local waits = redis.call('ZCARD', queue_key(queue, caller))
+    if caller ~= '' and waits > 0 then
+      found[#found + 1], found[#found + 2] = caller, waits
+    end
+  end
+  return found
 end
 
 local answer = { now_text, redis.call('ZCARD', ns .. 'dead') }
 for index = 1, #ARGV - HEADER do
   local queue = arg(index)
   answer[#answer + 1] = {
-    redis.call('ZCARD', ns .. 'queue:' .. queue), oldest(queue), redis.call('LLEN', ns .. 'quarantine:' .. queue),
+    queue_length(queue), oldest(queue), redis.call('LLEN', ns .. 'quarantine:' .. queue), callers_of(queue),
   }
 end
 return answer

@@ -1,10 +1,12 @@
--- Hand out the most urgent queued jobs under a lease; while both kinds wait, every fifth job is one without a deadline.
+-- Hand out queued jobs under a lease: of each caller in turn the most urgent; while both kinds of a caller wait, every
+-- fifth of its jobs is one without a deadline.
 -- Jobs still held by this owner are returned to the queue: it never received that claim.
 --
 -- Keys: job (hash), queue (zset), leases (zset), looked (string), held (zset), controls (hash), and those of an
 -- outcome: see the prelude.
 -- <ns>:aliases  hash  name of a model -> its digest
--- <ns>:turns    hash  queue -> jobs handed out while jobs without a deadline waited
+-- <ns>:turns    hash  queue (jobs without a caller), or '<queue> <caller>' -> jobs handed out while jobs without a
+--                     deadline waited
 -- arg(1) queue   arg(2) owner   arg(3) maximum of jobs, at most 1,000   arg(4) maximum of bytes of a payload
 -- arg(5..) names of models
 -- Reply: {now (ms), jobs left in the queue, {control, value, ...}, {digest of each name, or nil},
@@ -55,60 +57,191 @@ local function settle_oversized(id, bytes)
   end
 end
 
-local function insert_jobs(ids, sizes, at, from, to, limit)
-  local more, bytes = list_waiting(queue, from, to, limit)
-  for index, id in ipairs(more) do
-    table.insert(ids, at + index, id)
-    table.insert(sizes, at + index, bytes[index])
-  end
-end
-
 -- By deadline alone, a steady stream of jobs with a deadline would keep jobs without one waiting for ever.
 local NO_DEADLINE_EVERY = 5
 
-local function choose_jobs(limit)
-  local ids, sizes = list_waiting(queue, FIRST, FIRST, limit)
-  local firsts = #ids
-  insert_jobs(ids, sizes, firsts, '(' .. now_text, '+inf', limit - firsts)
-  if #ids == firsts or get_field(ids[#ids], 'deadline') == ''
-    or #redis.call('ZRANGEBYSCORE', ns .. 'queue:' .. queue, '+inf', '+inf', 'LIMIT', 0, 1) == 0 then
+-- Choose jobs of one caller: the earliest deadlines, and its share of jobs without one.
+local function choose_jobs(places, turns, limit)
+  local ids, sizes = list_waiting(places, '(' .. now_text, '+inf', limit, named_key(queue))
+  if #ids == 0 or get_field(ids[#ids], 'deadline') == ''
+    or #redis.call('ZRANGEBYSCORE', places, '+inf', '+inf', 'LIMIT', 0, 1) == 0 then
     return ids, sizes
   end
-  local given = #ids - firsts
-  local turns = redis.call('HINCRBY', ns .. 'turns', queue, given)
-  local share = math.floor(turns / NO_DEADLINE_EVERY) - math.floor((turns - given) / NO_DEADLINE_EVERY)
-  insert_jobs(ids, sizes, firsts, '+inf', '+inf', share)
+  local given = #ids
+  local handed_out = redis.call('HINCRBY', ns .. 'turns', turns, given)
+  local share = math.floor(handed_out / NO_DEADLINE_EVERY) - math.floor((handed_out - given) / NO_DEADLINE_EVERY)
+  local more, bytes = list_waiting(places, '+inf', '+inf', share, named_key(queue))
+  for index, id in ipairs(more) do
+    table.insert(ids, index, id)
+    table.insert(sizes, index, bytes[index])
+  end
   while #ids > limit do
     ids[#ids], sizes[#sizes] = nil, nil
   end
   return ids, sizes
 end
 
-local claimed, places, histories = {}, {}, {}
-local ids, sizes = choose_jobs(tonumber(arg(3)))
-for index, id in ipairs(ids) do
-  if not settle_oversized(id, sizes[index]) then
-    local job = redis.call('HMGET', record_key(id), 'kind', 'payload', 'attempt', 'fence', 'limit', 'deadline',
-      'submitted', 'correlation', 'note', 'caller', 'solo', 'place', 'history')
-    local history = table.remove(job)
-    local exclusive = table.remove(job, 11) == '1'
-    if exclusive and #claimed > 0 then
-      break
+local ring = ns .. 'callers:' .. queue
+
+local function turns_field(caller)
+  return caller == '' and queue or queue .. ' ' .. caller
+end
+
+-- Take the next numbers in the order of turns, and return the first of them.
+local function next_number(count)
+  local last = tonumber(redis.call('HGET', ns .. 'turns', queue .. '#') or 0)
+  redis.call('HSET', ns .. 'turns', queue .. '#', digits(last + count))
+  return digits(last + 1)
+end
+
+local function leave_turns(caller)
+  redis.call('ZREM', ring, caller)
+  if caller ~= '' then
+    redis.call('HDEL', ns .. 'turns', turns_field(caller))
+  end
+end
+
+-- List the callers whose turn is next, and how many jobs of each wait. `firsts` jobs of those without a caller go before
+-- all others and do not count.
+local function next_callers(limit, firsts)
+  if redis.call('ZCARD', queue_key(queue)) > firsts and not redis.call('ZSCORE', ring, '') then
+    redis.call('ZADD', ring, next_number(1), '') -- until now the others had no jobs, so that it had all turns
+  end
+  local found, gone
+  repeat
+    found, gone = {}, false
+    local standing = redis.call('ZRANGEBYSCORE', ring, '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, limit)
+    for index = 1, #standing, 2 do
+      local caller = standing[index]
+      local waits = redis.call('ZCARD', queue_key(queue, caller)) - (caller == '' and firsts or 0)
+      if waits > 0 then
+        found[#found + 1] = { caller = caller, number = tonumber(standing[index + 1]), waits = waits, share = 0 }
+      else
+        leave_turns(caller)
+        gone = true
+      end
     end
-    places[#places + 1], histories[#histories + 1] = table.remove(job), history
-    table.insert(job, 1, id)
-    claimed[#claimed + 1] = job
-    if exclusive then
+  until not gone
+  return found
+end
+
+-- Choose jobs of the callers in turn, so that one who has queued many does not delay the others.
+local function share_out(limit, firsts)
+  local jobs, line = {}, next_callers(limit, firsts)
+  local head, order = 1, {}
+  while #order < limit and head <= #line do
+    local caller = line[head]
+    caller.share, order[#order + 1] = caller.share + 1, caller
+    if caller.share < caller.waits then
+      line[#line + 1] = caller
+    end
+    head = head + 1
+  end
+  for _, caller in ipairs(order) do
+    if not caller.ids then
+      caller.ids, caller.sizes =
+        choose_jobs(queue_key(queue, caller.caller), turns_field(caller.caller), caller.share)
+      caller.chosen = 0
+    end
+    caller.chosen = caller.chosen + 1
+    if caller.ids[caller.chosen] then
+      jobs[#jobs + 1] = { caller.ids[caller.chosen], caller.sizes[caller.chosen], caller }
+    end
+  end
+  return jobs
+end
+
+local function choose(limit)
+  local ids, sizes = list_waiting(queue_key(queue), FIRST, FIRST, limit)
+  local jobs, firsts = {}, #ids
+  for index, id in ipairs(ids) do
+    jobs[index] = { id, sizes[index] }
+  end
+  if redis.call('ZCARD', ring) > 0 then
+    for _, job in ipairs(share_out(limit - firsts, firsts)) do
+      jobs[#jobs + 1] = job
+    end
+    return jobs
+  end
+  ids, sizes = choose_jobs(queue_key(queue), queue, limit - firsts)
+  for index, id in ipairs(ids) do
+    jobs[#jobs + 1] = { id, sizes[index] }
+  end
+  return jobs
+end
+
+-- Let the callers who had a turn stand behind the others, in the order of their turns; also one without further jobs, so
+-- that it does not come back before them. Beyond MAX_STANDING callers it goes at once: names are few where they mean
+-- something.
+local MAX_STANDING = 1000
+
+local function end_turns(callers)
+  local first, now_at, standing = tonumber(next_number(#callers)), 0, {}
+  local crowded = redis.call('ZCARD', ring) > MAX_STANDING
+  for index, caller in ipairs(callers) do
+    now_at = math.max(now_at, caller.number)
+    if caller.caller ~= '' then
+      redis.call('ZREM', queue_key(queue, caller.caller), unpack(caller.places))
+      redis.call('ZREM', named_key(queue), unpack(caller.places))
+    end
+    local alone = caller.caller == '' and redis.call('ZCARD', ring) == 1 -- then it needs no turns
+    if alone or (crowded and redis.call('ZCARD', queue_key(queue, caller.caller)) == 0) then
+      leave_turns(caller.caller)
+    else
+      standing[#standing + 1] = digits(first + index - 1)
+      standing[#standing + 1] = caller.caller
+    end
+  end
+  redis.call('HSET', ns .. 'turns', queue .. '@', digits(now_at))
+  if #standing > 0 then
+    redis.call('ZADD', ring, unpack(standing))
+  end
+end
+
+local claimed, histories, unnamed = {}, {}, {}
+local callers = {} -- those who had a turn, by their last job
+for _, chosen in ipairs(choose(tonumber(arg(3)))) do
+  local id, size, caller = unpack(chosen)
+  if not settle_oversized(id, size) then
+    local job = redis.call('HMGET', record_key(id), 'kind', 'payload', 'attempt', 'fence', 'limit', 'deadline',
+      'submitted', 'correlation', 'note', 'caller', 'solo', 'place', 'state', 'history')
+    local history, state, place, exclusive =
+      table.remove(job), table.remove(job), table.remove(job), table.remove(job) == '1'
+    if state ~= 'queued' then -- a version without callers has ended it
+      remove_from_queue(queue, place, job[10])
+    elseif exclusive and #claimed > 0 then
       break
+    else
+      table.insert(job, 1, id)
+      claimed[#claimed + 1], histories[#histories + 1] = job, history
+      if not caller or caller.caller == '' then
+        unnamed[#unnamed + 1] = place
+      else
+        caller.places = caller.places or {}
+        caller.places[#caller.places + 1] = place
+      end
+      if caller then
+        if not caller.last then
+          callers[#callers + 1] = caller
+        end
+        caller.last = #claimed
+      end
+      if exclusive then
+        break
+      end
     end
   end
 end
 
-if #claimed > 0 then
-  redis.call('ZREM', ns .. 'queue:' .. queue, unpack(places))
+if #unnamed > 0 then
+  redis.call('ZREM', queue_key(queue), unpack(unnamed))
+end
+if #callers > 0 then
+  table.sort(callers, function(one, other) return one.last < other.last end)
+  end_turns(callers)
 end
 local digests = redis.call('HMGET', ns .. 'aliases', unpack(ARGV, HEADER + 5))
-local answer = { now_text, redis.call('ZCARD', ns .. 'queue:' .. queue), controls, digests }
+local answer = { now_text, queue_length(queue), controls, digests }
 local leases, held, lease_until = {}, {}, digits(now + lease)
 for index, job in ipairs(claimed) do
   local id = job[1]

@@ -23,7 +23,14 @@
 --     requeued_as, requeued_from   id of the job that repeats this dead letter, and of the dead letter it repeats
 --     log                log lines about it (JSON, one a line), if there are any: see log_lines.lua
 -- <ns>:forgotten:<id>    string  digest of a settled job; outlives its record
--- <ns>:queue:<queue>     zset    places of queued jobs by deadline (ms; +inf: none; 0: before all others)
+-- <ns>:queue:<queue>     zset    places of queued jobs by deadline (ms; +inf: none; 0: before all others): of those that
+--                                name no caller, and of those that go before all others
+-- <ns>:named:<queue>     zset    places of the other queued jobs, of all callers, by deadline (ms; +inf: none)
+-- <ns>:queue:<queue>:<caller>  zset  the same places, of one caller
+-- <ns>:callers:<queue>   zset    callers whose jobs wait, by their next turn; '': jobs without a caller. It may have some
+--                                whose jobs have gone; claim removes them
+-- <ns>:turns             hash    '<queue>#': the last number in that order, '<queue>@': the number of who had the last
+--                                turn; and see claim.lua
 -- <ns>:parked            zset    ids of snoozed jobs by when they are due (ms)
 -- <ns>:leases            zset    ids of running jobs by the end of their lease (ms)
 -- <ns>:looked            string  when a pool last checked the leases (ms): see shift_leases
@@ -123,15 +130,54 @@ local function record_result(id, fence, way, answer)
   return answer
 end
 
+-- The queued jobs of one caller; those without a caller if it is '' or absent.
+local function queue_key(queue, caller)
+  return ns .. 'queue:' .. queue .. ((caller or '') == '' and '' or ':' .. caller)
+end
+
+local function named_key(queue)
+  return ns .. 'named:' .. queue
+end
+
+local function queue_length(queue)
+  return redis.call('ZCARD', queue_key(queue)) + redis.call('ZCARD', named_key(queue))
+end
+
+-- Give a caller whose jobs begin to wait the next turn: those who had theirs stand behind. It keeps the turn that it has
+-- until a claim finds none of its jobs there, so it gains nothing by coming and going.
+local function join_turns(queue, caller)
+  if not redis.call('ZSCORE', ns .. 'callers:' .. queue, caller) then
+    redis.call('ZADD', ns .. 'callers:' .. queue, redis.call('HGET', ns .. 'turns', queue .. '@') or 0, caller)
+  end
+end
+
 -- `first` is '1' for a job that goes before all others: its score is lower than any time.
 local FIRST = 0
-local function add_to_queue(queue, place, deadline, first)
+local function add_to_queue(queue, place, deadline, first, caller)
   local score = first == '1' and FIRST or deadline == '' and '+inf' or deadline
-  redis.call('ZADD', ns .. 'queue:' .. queue, score, place)
+  if first == '1' or (caller or '') == '' then
+    redis.call('ZADD', queue_key(queue), score, place)
+    if redis.call('ZCARD', ns .. 'callers:' .. queue) > 0 then
+      join_turns(queue, '')
+    end
+    return
+  end
+  redis.call('ZADD', named_key(queue), score, place)
+  redis.call('ZADD', queue_key(queue, caller), score, place)
+  join_turns(queue, caller)
+end
+
+-- Remove a queued job from its queue, whichever version queued it. Return true if it was there.
+local function remove_from_queue(queue, place, caller)
+  local removed = redis.call('ZREM', queue_key(queue), place)
+  if removed == 0 and caller then
+    removed = redis.call('ZREM', named_key(queue), place) + redis.call('ZREM', queue_key(queue, caller), place)
+  end
+  return removed > 0
 end
 
 local function enqueue(id)
-  local job = redis.call('HMGET', record_key(id), 'queue', 'place', 'deadline', 'first')
+  local job = redis.call('HMGET', record_key(id), 'queue', 'place', 'deadline', 'first', 'caller')
   add_to_queue(unpack(job))
   return job[1]
 end
@@ -218,7 +264,7 @@ local function accept_job(id, arrival, digest, kind, queue, payload, deadline, l
   end
   add_entry(kind_index(kind, 'queued'), now_text, id)
   index_by_field(id, now_text, card_id or '', caller)
-  add_to_queue(queue, place, deadline, first)
+  add_to_queue(queue, place, deadline, first, caller)
   ring_doorbell(queue)
 end
 
@@ -270,10 +316,11 @@ end
 
 -- Remove a job from the queue, the snoozed jobs, or its owner. Return its digest, its kind, and when it was submitted.
 local function detach(id)
-  local job = redis.call('HMGET', record_key(id), 'queue', 'place', 'owner', 'company', 'digest', 'kind', 'submitted')
+  local job = redis.call('HMGET', record_key(id), 'queue', 'place', 'owner', 'company', 'digest', 'kind', 'submitted',
+    'caller')
   if job[3] then
     release_lease(id, job[3], job[4])
-  elseif redis.call('ZREM', ns .. 'queue:' .. job[1], job[2]) == 0 then
+  elseif not remove_from_queue(job[1], job[2], job[8]) then
     redis.call('ZREM', ns .. 'parked', id)
   end
   return job[5], job[6], job[7]
@@ -371,10 +418,10 @@ local function expire_job(id)
     { late_seconds = late })
 end
 
--- List queued jobs by urgency, and the bytes of their payloads. A job whose record was deleted or evicted must not
--- block those behind it.
-local function list_waiting(queue, from, to, limit)
-  local ids, sizes, places = {}, {}, ns .. 'queue:' .. queue
+-- List the jobs of a set of places by urgency, and the bytes of their payloads. A job whose record was deleted or
+-- evicted must not block those behind it; it goes from `other`, too, a second set of places.
+local function list_waiting(places, from, to, limit, other)
+  local ids, sizes = {}, {}
   for _, place in ipairs(redis.call('ZRANGEBYSCORE', places, from, to, 'LIMIT', 0, limit)) do
     local id = string.sub(place, 18)
     local bytes = redis.call('HSTRLEN', record_key(id), 'payload')
@@ -382,6 +429,9 @@ local function list_waiting(queue, from, to, limit)
       ids[#ids + 1], sizes[#sizes + 1] = id, bytes
     else
       redis.call('ZREM', places, place)
+      if other then
+        redis.call('ZREM', other, place)
+      end
     end
   end
   return ids, sizes
@@ -389,8 +439,16 @@ end
 
 -- Expire the overdue jobs of a queue; at most 1,000, so that no script blocks the server for long.
 local function expire_overdue(queue)
-  local overdue = list_waiting(queue, '(' .. FIRST, now_text, 1000)
-  for _, id in ipairs((list_waiting(queue, FIRST, FIRST, 1000))) do
+  local overdue = list_waiting(queue_key(queue), '(' .. FIRST, now_text, 1000)
+  for _, id in ipairs((list_waiting(named_key(queue), '-inf', now_text, 1000 - #overdue))) do
+    local job = redis.call('HMGET', record_key(id), 'state', 'place', 'caller')
+    if job[1] == 'queued' then
+      overdue[#overdue + 1] = id
+    else -- a version without callers has ended it
+      remove_from_queue(queue, job[2], job[3])
+    end
+  end
+  for _, id in ipairs((list_waiting(queue_key(queue), FIRST, FIRST, 1000))) do
     local deadline = tonumber(get_field(id, 'deadline') or '')
     if deadline and deadline <= now then
       overdue[#overdue + 1] = id

@@ -31,7 +31,7 @@ end
 for index = 3, #ARGV - HEADER do
   local queue = arg(index)
   expired = expired + expire_overdue(queue)
-  local missing = math.min(redis.call('ZCARD', ns .. 'queue:' .. queue), max_doorbells)
+  local missing = math.min(queue_length(queue), max_doorbells)
     - redis.call('LLEN', ns .. 'doorbell:' .. queue)
   local paused = redis.call('HGET', ns .. 'controls', 'pause.' .. queue) == 'on'
   -- abs: the clock may have been set back

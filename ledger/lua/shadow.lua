@@ -18,7 +18,7 @@ for first = 3, #ARGV - HEADER, FIELDS do
   local id, queue = arg(first), arg(first + 3)
   local known = redis.call('EXISTS', record_key(id), ns .. 'forgotten:' .. id) > 0
   local in_time = arg(first + 5) == '' or tonumber(arg(first + 5)) > from
-  if not known and in_time and redis.call('ZCARD', ns .. 'queue:' .. queue) < tonumber(arg(1)) then
+  if not known and in_time and queue_length(queue) < tonumber(arg(1)) then
     accept_job(id, now_us, arg(first + 1), arg(first + 2), queue, arg(first + 4), arg(first + 5), arg(first + 6), '', '',
       '', arg(first + 7))
     queued = queued + 1

@@ -24,7 +24,8 @@ end
 if redis.call('HDEL', record_key(id), 'woken') == 1 then
   ring_doorbell(queue)
 else
-  redis.call('ZREM', ns .. 'queue:' .. queue, get_field(id, 'place'))
+  local job = redis.call('HMGET', record_key(id), 'place', 'caller')
+  remove_from_queue(queue, job[1], job[2])
   redis.call('ZADD', ns .. 'parked', digits(now + tonumber(arg(3))), id)
 end
 return 1

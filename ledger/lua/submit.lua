@@ -69,7 +69,7 @@ for index = 0, count - 1 do
 end
 
 for queue, more in pairs(new) do
-  local waits = redis.call('ZCARD', ns .. 'queue:' .. queue)
+  local waits = queue_length(queue)
   more = more + (others[queue] or 0)
   if arg(2) ~= '' and waits + more > tonumber(arg(2)) then
     local latest = redis.call('XREVRANGE', ns .. 'outcomes', '+', '-', 'COUNT', 100)

@@ -41,7 +41,12 @@ BROKEN = {
         "detach(id); redis.call('DEL', record_key(id))",
         "lost",
     ),
-    "accepts a job and does not queue it": ("submit", "  add_to_queue(queue, place, deadline, first)", "", "hanging"),
+    "accepts a job and does not queue it": (
+        "submit",
+        "  add_to_queue(queue, place, deadline, first, caller)",
+        "",
+        "hanging",
+    ),
     "charges no loss": ("reap", "requeue(id, false, event, reason)", "requeue(id, true, event, reason)", "unexpected"),
     "gives up too early": ("reap", "attempts < max_attempts", "attempts < 2", "unexpected"),
     "never gives up": ("reap", "attempts < max_attempts", "true", "hanging"),

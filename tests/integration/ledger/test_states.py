@@ -30,6 +30,7 @@ MAX_ATTEMPTS = 2
 MAX_QUEUE_LENGTH = 4
 NEVER = 9999
 DEADLINES = {"a": None, "b": 2099, "c": None, "d": 2098, "e": 2099}
+CALLERS = {"a": "", "b": "x", "c": "x", "d": "", "e": "y"}
 NAMES = st.sampled_from(sorted(DEADLINES))
 RESULTS = (
     HealthReport(status="healthy", checks=(), memory_mb=1.0),
@@ -42,6 +43,7 @@ class Entry:
     """One job in the model."""
 
     urgency: tuple[int, int]
+    caller: str
     state: JobState = JobState.QUEUED
     attempt: int = 0
     solo: bool = False
@@ -72,6 +74,75 @@ class Entry:
             self.requeue(charged=False)
 
 
+class Turns:
+    """Whose jobs a claim looks at: callers take turns, '' being those without a caller.
+
+    A caller's turn lasts until a claim finds that none of its jobs waits; it may have come back until then.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._last = 0
+        self._now_at = 0
+        self._handed_out: Counter[str] = Counter()
+
+    @property
+    def ring(self) -> list[str]:
+        """The callers by their turn."""
+        return sorted(self._numbers, key=lambda caller: (self._numbers[caller], caller))
+
+    def join(self, caller: str) -> None:
+        """Let a caller have the next turn, before those who had theirs."""
+        self._numbers.setdefault(caller, self._now_at)
+
+    def choose(self, waiting: dict[str, list[tuple[tuple[int, int], str]]], limit: int) -> list[str]:
+        """The jobs that a claim looks at, from those that wait, by caller and urgency."""
+        if not self._numbers:
+            return self._of_one("", waiting.get("", []), limit)
+        if "" in waiting and "" not in self._numbers:
+            self._last += 1
+            self._numbers[""] = self._last
+        while gone := [caller for caller in self.ring[:limit] if caller not in waiting]:
+            for caller in gone:
+                self._leave(caller)
+        line, shares, order = self.ring[:limit], Counter[str](), list[str]()
+        while line and len(order) < limit:
+            caller = line.pop(0)
+            shares[caller] += 1
+            order.append(caller)
+            if shares[caller] < len(waiting[caller]):
+                line.append(caller)
+        chosen = {caller: self._of_one(caller, waiting[caller], share) for caller, share in shares.items()}
+        return [chosen[caller].pop(0) for caller in order]
+
+    def end(self, callers: list[str]) -> None:
+        """Move the callers of claimed jobs behind the others."""
+        by_last_turn = list(dict.fromkeys(reversed(callers)))[::-1]
+        if by_last_turn:
+            self._now_at = max(self._numbers[caller] for caller in by_last_turn)
+        for caller in by_last_turn:
+            self._last += 1
+            if (caller, len(self._numbers)) == ("", 1):
+                self._leave(caller)
+            else:
+                self._numbers[caller] = self._last
+
+    def _of_one(self, caller: str, waiting: list[tuple[tuple[int, int], str]], limit: int) -> list[str]:
+        """The jobs of one caller: by deadline, and one of five of those without, while both wait."""
+        chosen, behind = waiting[:limit], waiting[limit:]
+        patient = [entry for entry in behind if entry[0][0] == NEVER]
+        if chosen and patient and chosen[-1][0][0] != NEVER:
+            before = self._handed_out[caller]
+            self._handed_out[caller] = now = before + len(chosen)
+            chosen = (patient[: now // 5 - before // 5] + chosen)[:limit]
+        return [name for _, name in chosen]
+
+    def _leave(self, caller: str) -> None:
+        del self._numbers[caller]
+        if caller:
+            del self._handed_out[caller]
+
+
 class Life(RuleBasedStateMachine):
     url: str
     ledger_type: type[Ledger]
@@ -91,7 +162,7 @@ class Life(RuleBasedStateMachine):
         self.jobs: dict[str, Entry] = {}
         self.claims: list[Claim] = []
         self.purged: set[str] = set()
-        self.turns = 0
+        self.turns = Turns()
 
     def teardown(self) -> None:
         check_index(self.ledger)
@@ -107,52 +178,62 @@ class Life(RuleBasedStateMachine):
     def pick(self, data: st.DataObject) -> Claim | None:
         return data.draw(st.sampled_from(self.claims)) if self.claims else None
 
+    def join(self, entry: Entry) -> None:
+        if entry.state is JobState.QUEUED and (entry.caller or self.turns.ring):
+            self.turns.join(entry.caller)
+
     def accept(self, name: str, year: int | None) -> bool:
         """Whether the ledger must take a job now; in the model it then does."""
         if name in self.jobs:
             return True
         if sum(entry.state is JobState.QUEUED for entry in self.jobs.values()) >= MAX_QUEUE_LENGTH:
             return False
-        self.jobs[name] = Entry((year or NEVER, len(self.jobs)))
+        self.jobs[name] = Entry((year or NEVER, len(self.jobs)), CALLERS[name[0]])
+        self.join(self.jobs[name])
         return True
 
-    def in_turn(self, waiting: list[tuple[tuple[int, int], str]], limit: int) -> list[str]:
-        """The jobs that a claim looks at: by deadline, and one of five of those without, while both wait."""
-        chosen, behind = waiting[:limit], waiting[limit:]
-        patient = [entry for entry in behind if entry[0][0] == NEVER]
-        if chosen and patient and chosen[-1][0][0] != NEVER:
-            before, self.turns = self.turns, self.turns + len(chosen)
-            chosen = (patient[: self.turns // 5 - before // 5] + chosen)[:limit]
-        return [name for _, name in chosen]
+    def waiting(self) -> dict[str, list[tuple[tuple[int, int], str]]]:
+        """The queued jobs of each caller that has any, by urgency."""
+        found: dict[str, list[tuple[tuple[int, int], str]]] = {}
+        for name, entry in sorted(self.jobs.items(), key=lambda job: job[1].urgency):
+            if entry.state is JobState.QUEUED:
+                found.setdefault(entry.caller, []).append((entry.urgency, name))
+        return found
 
     @rule(name=NAMES, answer_lost=st.booleans())
     def submit(self, name: str, answer_lost: bool) -> None:
         year, known = DEADLINES[name], name in self.jobs
         job = CheckHealth(nonce=name, deadline=datetime(year, 1, 1, tzinfo=UTC) if year else None)
+        caller = CALLERS[name] or None
         if self.accept(name, year):
-            assert self.ledger.submit(job, key=name).created is not known
+            assert self.ledger.submit(job, key=name, caller=caller).created is not known
             if answer_lost:
-                assert self.ledger.submit(job, key=name).created is False
+                assert self.ledger.submit(job, key=name, caller=caller).created is False
         else:
             with pytest.raises(JobRefusedError) as refused:
-                self.ledger.submit(job, key=name)
+                self.ledger.submit(job, key=name, caller=caller)
             assert refused.value.failure.details["waiting"] >= MAX_QUEUE_LENGTH
 
     @rule(owner=st.sampled_from(["n#1/1", "n#1/11"]), limit=st.integers(1, 3), answer_lost=st.booleans())
     def claim(self, owner: str, limit: int, answer_lost: bool) -> None:
-        for entry in sorted(self.jobs.values(), key=lambda entry: entry.urgency):
+        for _, entry in sorted(self.jobs.items()):
             if entry.state is JobState.RUNNING and entry.owner == owner:
                 entry.lose_unheard()
-        waiting = sorted((entry.urgency, name) for name, entry in self.jobs.items() if entry.state is JobState.QUEUED)
+                self.join(entry)
+        waiting = self.waiting()
         expected: list[str] = []
-        for name in self.in_turn(waiting, limit):
+        for name in self.turns.choose(waiting, limit):
             if self.jobs[name].solo and expected:
                 break
             expected.append(name)
             if self.jobs[name].solo:
                 break
+        if self.turns.ring:
+            self.turns.end([self.jobs[name].caller for name in expected])
         claims = self.ledger.claim("predict", owner, limit)
-        assert [claim.job_id for claim in claims] == expected
+        assert [(claim.job_id, claim.caller or "") for claim in claims] == [
+            (name, self.jobs[name].caller) for name in expected
+        ]
         for claim in claims:
             entry = self.jobs[claim.job_id]
             entry.state, entry.owner, entry.claim, entry.alone = JobState.RUNNING, owner, claim, len(claims) == 1
@@ -185,6 +266,7 @@ class Life(RuleBasedStateMachine):
             if entry:
                 entry.solo = entry.solo or solo
                 entry.requeue(charged=False)
+                self.join(entry)
                 entry.unheard, entry.left = 0, ("release", claim.fence)
 
     @rule(data=st.data(), answer_lost=st.booleans())
@@ -193,6 +275,7 @@ class Life(RuleBasedStateMachine):
             entry = self.holder(claim)
             if entry:
                 entry.lose()
+                self.join(entry)
                 entry.left = ("lose", claim.fence, entry.state)
             left = self.jobs[claim.job_id].left
             state = left[2] if left[:2] == ("lose", claim.fence) else None

@@ -1,0 +1,35 @@
+"""The promise of fair shares with a real pool: one caller's flood delays another's card by one card's time at most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ledger.contracts.job_state import JobState
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger
+
+WAIT_SECONDS = 60
+CHILDREN = 2
+
+
+@pytest.mark.parametrize(("flooder", "flood"), [("flood", 50_000), (None, 1_000)])
+def test_a_card_overtakes_the_flood_of_another_caller(
+    ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None], flooder: str | None, flood: int
+) -> None:
+    """No wall time: of the flood, only what was running when the card came may end before it."""
+    start_pool(concurrency=CHILDREN)
+    for first in range(0, flood, 1_000):
+        jobs = [CheckHealth(nonce=f"take:0:0.4:{first + number}") for number in range(1_000)]
+        ledger.submit_many(jobs, caller=flooder)
+    until(lambda: len(ledger.running_jobs()) == CHILDREN)
+    for number in range(3):
+        before = ledger.outcome_stats.recent().ends.get("succeeded", 0)
+        card = ledger.submit(CheckHealth(nonce=f"answer:{number}"), caller="other").job_id
+        outcome = ledger.wait(card, WAIT_SECONDS)
+        ended = ledger.outcome_stats.recent().ends["succeeded"] - before - 1
+        assert outcome.state is JobState.SUCCEEDED
+        assert ended <= CHILDREN
+        assert ledger.queue_stats.depths()["predict"] >= flood // 2
