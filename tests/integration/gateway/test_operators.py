@@ -42,8 +42,8 @@ def test_the_state_of_the_service_is_read_as_the_commands_show_it(http: httpx.Cl
     assert alerts["NoConsumer"]["severity"] == "critical"
     assert "cornerman worker" in alerts["NoConsumer"]["action"]
     assert alerts["NoPool"]["runbook"] == "docs/guides/operators.md#nopool"
-    while gateway_ledger.claim("predict", "drain#1/1"):
-        pass
+    while claims := gateway_ledger.claim("predict", "n#1/1"):
+        gateway_ledger.cancel(claims[0].job_id)
 
 
 def test_a_control_is_set_with_a_reason_and_audited_under_the_caller(http: httpx.Client) -> None:
