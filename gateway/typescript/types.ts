@@ -333,6 +333,19 @@ export interface ControlRequest {
   expected?: boolean | number | string | null;
 }
 
+/** A job that ended as `worker_lost`. Times are the server's. */
+export interface DeadLetter {
+  job_id: string;
+  kind: string;
+  queue: string;
+  attempts: number;
+  submitted_at: string;
+  died_at: string;
+  failure: Failure;
+  correlation_id?: string | null;
+  caller?: string | null;
+}
+
 /**
  * Bet on `fighter` at `bookmaker` with `stake_fraction` of the bankroll, or abstain; `reasons` are codes.
  *
@@ -854,6 +867,14 @@ export interface LaggingCost {
   minus_fresh: Estimate;
 }
 
+/** The dead letters to act on: by id; or all, of some kinds, or that died before a time, at most 1,000 at once. */
+export interface LetterSelection {
+  job_ids?: string[];
+  all?: boolean;
+  kinds?: string[];
+  died_before?: string | null;
+}
+
 /**
  * A control that is set, by its full name, or one that is not, by its pattern such as `pause.QUEUE`.
  *
@@ -1122,6 +1143,12 @@ export interface Provenance {
   states?: Record<string, FighterState>;
 }
 
+/** What became of purging one dead letter; False if there was none of this id. */
+export interface PurgedLetter {
+  job_id: string;
+  purged: boolean;
+}
+
 /** Backlog of a queue. `oldest_seconds` is the time since the oldest job was submitted, at least 0. */
 export interface QueueBacklog {
   waiting: number;
@@ -1225,6 +1252,14 @@ export interface ReproduceTraining {
   job_id: string;
   nonce?: string;
   deadline?: string | null;
+}
+
+/** What became of requeueing one dead letter: `new_job_id`, or the failure why there is none. */
+export interface RequeuedLetter {
+  job_id: string;
+  new_job_id?: string | null;
+  created?: boolean;
+  failure?: Failure | null;
 }
 
 /**
@@ -1605,6 +1640,10 @@ export interface Operations {
   listControlChanges: { arguments: { limit?: number; name?: string; }; answer: { changes: ControlChange[]; } };
   setControl: { arguments: { name: string; body: ControlRequest; }; answer: { changes: ControlChange[]; } };
   unsetControl: { arguments: { name: string; reason: string; expected?: string; }; answer: { changes: ControlChange[]; } };
+  listDeadLetters: { arguments: { kind?: string[]; died_before?: string; limit?: number; }; answer: { dead: DeadLetter[]; } };
+  getDeadLetter: { arguments: { job_id: string; }; answer: { dead: DeadLetter; job: Job; } };
+  requeueDeadLetters: { arguments: { body: LetterSelection; }; answer: { requeued: RequeuedLetter[]; } };
+  purgeDeadLetters: { arguments: { body: LetterSelection; }; answer: { purged: PurgedLetter[]; } };
   liveness: { arguments: Record<string, never>; answer: Health };
   readiness: { arguments: Record<string, never>; answer: Health };
   openapi: { arguments: Record<string, never>; answer: Record<string, unknown> };
@@ -1636,6 +1675,10 @@ export const OPERATIONS = {
   listControlChanges: { method: "GET", url: "/v1/controls/changes", path: [], query: ["limit", "name"], header: [] },
   setControl: { method: "PUT", url: "/v1/controls/{name}", path: ["name"], query: [], header: [] },
   unsetControl: { method: "DELETE", url: "/v1/controls/{name}", path: ["name"], query: ["reason", "expected"], header: [] },
+  listDeadLetters: { method: "GET", url: "/v1/dead-letters", path: [], query: ["kind", "died_before", "limit"], header: [] },
+  getDeadLetter: { method: "GET", url: "/v1/dead-letters/{job_id}", path: ["job_id"], query: [], header: [] },
+  requeueDeadLetters: { method: "POST", url: "/v1/dead-letters/requeue", path: [], query: [], header: [] },
+  purgeDeadLetters: { method: "POST", url: "/v1/dead-letters/purge", path: [], query: [], header: [] },
   liveness: { method: "GET", url: "/healthz", path: [], query: [], header: [] },
   readiness: { method: "GET", url: "/readyz", path: [], query: [], header: [] },
   openapi: { method: "GET", url: "/openapi.json", path: [], query: [], header: [] },

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.specification.asyncapi import Channel
 from gateway.specification.operations import Operation
-from gateway.specification.table import controls, documents, events, feeds, health, jobs, models, overview
+from gateway.specification.table import controls, dead_letters, documents, events, feeds, health, jobs, models, overview
 
 OPERATIONS: tuple[Operation, ...] = (
     *jobs.OPERATIONS,
@@ -15,9 +15,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *models.OPERATIONS,
     *overview.OPERATIONS,
     *controls.OPERATIONS,
+    *dead_letters.OPERATIONS,
     *health.OPERATIONS,
     *documents.OPERATIONS,
 )
 CHANNELS: tuple[Channel, ...] = (*events.CHANNELS,)
-TYPES: tuple[type[Any], ...] = (*models.TYPES, *overview.TYPES, *controls.TYPES)
+TYPES: tuple[type[Any], ...] = (*models.TYPES, *overview.TYPES, *controls.TYPES, *dead_letters.TYPES)
 """Message types within bodies that have no type of their own."""

@@ -1,0 +1,147 @@
+"""The pages of operators in a real browser, with a real gateway, server and pool behind them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ledger.contracts.jobs import CheckHealth, TrainEnsemble
+from tests.support.browsers import THEMES, WIDTHS, Visit, axe_source, visiting
+from tests.support.dead_letters import dead_letter
+from tests.support.stocked_site import Site
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+MAX_PAGE_BYTES = 100_000
+PICTURES = os.environ.get("PAGE_PICTURES")
+"""Folder for screenshots of every page, in both themes and three widths; by default none are kept."""
+
+Until = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def paths(site: Site) -> dict[str, str]:
+    letter = dead_letter(site.ledger, TrainEnsemble(data="nowhere"))
+    answered = site.ledger.submit(CheckHealth(nonce=uuid.uuid4().hex)).job_id
+    site.ledger.wait(answered, 60)
+    site.ledger.controls.set({"max_threads": 2}, user="ann@desk", reason="the machine has two")
+    return {
+        "overview": "/operations",
+        "jobs": "/operations/jobs",
+        "job": f"/operations/jobs/{letter}",
+        "answered-job": f"/operations/jobs/{answered}",
+        "dead-letters": "/operations/dead-letters",
+        "controls": "/operations/controls",
+        "models": "/operations/models",
+        "model": "/operations/models/champion",
+        "audit": "/operations/audit",
+        "runbook": "/operations/runbook",
+    }
+
+
+def test_every_page_opens_and_is_light(visit: Visit, paths: dict[str, str]) -> None:
+    for name, path in paths.items():
+        page = visit.open(path)
+        assert page.locator("h1").count() == 1, name
+        assert len(page.content().encode()) < MAX_PAGE_BYTES, name
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_fits_in_both_themes(
+    browser: Browser, site: Site, paths: dict[str, str], theme: Any, width: int
+) -> None:
+    with visiting(browser, site.url, viewport={"width": width, "height": 900}, color_scheme=theme) as visit:
+        for name, path in paths.items():
+            page = visit.open(path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+            if PICTURES:
+                Path(PICTURES).mkdir(parents=True, exist_ok=True)
+                page.screenshot(path=Path(PICTURES) / f"operations-{name}-{theme}-{width}.png", full_page=True)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_axe_finds_nothing_serious(browser: Browser, site: Site, paths: dict[str, str], theme: Any) -> None:
+    source = axe_source()
+    with visiting(browser, site.url, color_scheme=theme, reduced_motion="reduce") as visit:
+        for name, path in paths.items():
+            visit.open(path)
+            assert visit.violations(source) == [], name
+
+
+def test_the_overview_answers_what_is_wrong_and_leads_to_what_to_do(visit: Visit, paths: dict[str, str]) -> None:
+    page = visit.open(paths["overview"])
+    alerts = page.locator("#alerts article")
+    assert alerts.filter(has_text="DeadLetters").count() == 1
+    assert page.locator("#pools tbody tr").count() == 1
+    assert page.locator("#pools").get_by_role("img").get_attribute("aria-label", timeout=20_000)
+    alerts.filter(has_text="DeadLetters").get_by_role("link", name="Runbook").click()
+    assert page.url.endswith("/operations/runbook#deadletters")
+    assert page.get_by_role("heading", name="DeadLetters").is_visible()
+
+
+def test_a_paused_queue_appears_on_an_open_overview_and_is_resumed(
+    browser: Browser, site: Site, visit: Visit, paths: dict[str, str]
+) -> None:
+    overview = visit.open(paths["overview"])
+    with visiting(browser, site.url) as other:
+        controls = other.open(paths["controls"])
+        controls.get_by_label("Reason to pause monitor").fill("repairs")
+        controls.get_by_role("button", name="Pause monitor").click()
+        overview.locator("#alerts article", has_text="repairs").wait_for()
+        assert overview.locator("#queues tr", has_text="monitor").get_by_text("paused").is_visible()
+        controls.get_by_label("Reason to resume monitor").fill("done")
+        controls.get_by_role("button", name="Resume monitor").click()
+        overview.locator("#alerts article", has_text="repairs").wait_for(state="detached")
+    assert [change.why for change in site.ledger.controls.changes(2, "pause.monitor")] == ["done", "repairs"]
+
+
+def test_dead_letters_are_requeued_and_purged_by_their_buttons(
+    browser: Browser, site: Site, paths: dict[str, str], until: Until
+) -> None:
+    first, second = (dead_letter(site.ledger, TrainEnsemble(data=f"nowhere {number}")) for number in (1, 2))
+    with visiting(browser, site.url, java_script_enabled=False) as visit:
+        page = visit.open(paths["dead-letters"])
+        page.get_by_label(f"Choose {first}").check()
+        page.get_by_role("button", name="Requeue the chosen").click()
+        assert page.get_by_role("heading", name="1 job queued again").is_visible()
+        page.get_by_role("link", name=f"{first}~2").click()
+        assert page.get_by_text("Repeats the dead letter").is_visible()
+        page.get_by_role("button", name="Cancel the job").click()
+        assert page.locator("#state .badge", has_text="cancelled").is_visible()
+        page = visit.open(paths["dead-letters"])
+        page.get_by_label(f"Choose {second}").check()
+        page.get_by_role("button", name="Purge the chosen").click()
+        assert page.get_by_role("heading", name="1 dead letter purged").is_visible()
+    left = {letter.job_id for letter in site.ledger.dead_letters.newest()}
+    assert not left & {first, second}
+
+
+def test_a_job_is_found_and_computed_again(visit: Visit, site: Site, paths: dict[str, str]) -> None:
+    job_id = paths["answered-job"].rpartition("/")[2]
+    page = visit.open(paths["jobs"])
+    page.get_by_label("Job", exact=True).fill(job_id)
+    page.get_by_role("button", name="Search").click()
+    page.wait_for_url(f"**{paths['answered-job']}")
+    assert page.locator("td", has_text="succeeded").count() >= 1
+    page.get_by_text("Provenance").click()
+    assert page.locator("#provenance pre").is_visible()
+    page.get_by_role("button", name="Compute it again").click()
+    page.locator("#state .badge", has_text="succeeded").or_(page.locator("#state .badge", has_text="failed")).wait_for()
+
+
+def test_a_conflict_is_said_and_changes_nothing(visit: Visit, site: Site, paths: dict[str, str]) -> None:
+    page = visit.open(paths["controls"])
+    site.ledger.controls.set({"max_threads": 3}, user="ben@desk", reason="a third")
+    visit.expected.add(409)
+    panel = page.locator(".panel", has=page.locator("h3", has_text="max_threads"))
+    panel.locator("input[name=reason]").fill("done")
+    panel.get_by_role("button").click()
+    assert page.get_by_role("alert").get_by_text("max_threads is 3 by now").is_visible()
+    assert site.ledger.controls.current().number("max_threads") == 3
