@@ -83,7 +83,7 @@ def test_the_overview_answers_what_is_wrong_and_leads_to_what_to_do(visit: Visit
     assert page.locator("#pools").get_by_role("img").get_attribute("aria-label", timeout=20_000)
     alerts.filter(has_text="DeadLetters").get_by_role("link", name="Runbook").click()
     assert page.url.endswith("/operations/runbook#deadletters")
-    assert page.get_by_role("heading", name="DeadLetters").is_visible()
+    assert page.get_by_role("heading", name="DeadLetters", exact=True).is_visible()
 
 
 def test_a_paused_queue_appears_on_an_open_overview_and_is_resumed(
