@@ -129,7 +129,8 @@ def _computed(ledger: Ledger, view: Overview) -> Iterator[_Value]:
     yield from _models(view)
     yield from _webhooks(ledger, now)
     if view.dead_letters:
-        sentence = f"{view.dead_letters:,} {'job has' if view.dead_letters == 1 else 'jobs have'} crashed their workers"
+        who = "1 job has crashed its" if view.dead_letters == 1 else f"{view.dead_letters:,} jobs have crashed their"
+        sentence = f"{who} workers"
         yield "DeadLetters", view.dead_letters, {}, ledger.dead_letters.oldest_at(), sentence
     lately = view.lately
     if lately.outcomes >= MIN_OUTCOMES:
