@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ else:
     from ledger.server import lazy_redis as redis
 
 OnMessage = Callable[[bytes, bytes], None]
+_GRACE_SECONDS = 0.02
 
 
 class _Call:
@@ -55,6 +55,7 @@ class PipelinedConnection:
         self._on_message = on_message
         self._on_end = on_end
         self._calls: deque[_Call] = deque()
+        self._overdue: _Call | None = None
         self._unsent: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -99,8 +100,7 @@ class PipelinedConnection:
         """Close the connection; its calls fail."""
         self._end(redis.ConnectionError("the connection was closed"))
         if self._reader is not None:
-            with suppress(asyncio.CancelledError):
-                await self._reader
+            await asyncio.wait([self._reader])
 
     def drop(self) -> None:
         """Close the connection without waiting for it; its calls fail."""
@@ -116,9 +116,13 @@ class PipelinedConnection:
         self._timer = None
         if not self._calls:
             return
-        left_seconds = self._calls[0].latest_seconds - time.monotonic()
-        if left_seconds <= 0:
+        oldest = self._calls[0]
+        left_seconds = oldest.latest_seconds - time.monotonic()
+        if left_seconds <= 0 and oldest is self._overdue:
             self._end(redis.TimeoutError("no reply in time"))
+        elif left_seconds <= 0:  # if the event loop was blocked, the reply may be here, and is read next
+            self._overdue = oldest
+            self._timer = self._loop.call_later(_GRACE_SECONDS, self._check_silence)
         else:
             self._timer = self._loop.call_later(left_seconds, self._check_silence)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, closing, suppress
 from pathlib import Path
@@ -39,7 +40,7 @@ def run(settings: LedgerSettings, use: Callable[[AsyncClient], Awaitable[T]]) ->
         loop.set_exception_handler(lambda _, context: complaints.append(context))
         async with AsyncClient(AsyncLedger(settings)) as client:
             result = await use(client)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
+        await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})  # asyncio closes generators by tasks
         assert complaints == []
         return result
 
@@ -278,6 +279,19 @@ def test_waits_survive_a_server_that_is_started_again(kept: bool, tmp_path: Path
             await asyncio.sleep(0.1)
 
     run(settings, use)
+
+
+def test_a_loop_that_was_blocked_for_longer_than_a_reply_may_take_loses_no_connection(ledger: Ledger) -> None:
+    async def use(client: AsyncClient) -> None:
+        ids = await client.ledger.server.connections.execute(("CLIENT", "ID"))
+        call = asyncio.create_task(client.status("never"))
+        for _ in range(3):  # until it is sent
+            await asyncio.sleep(0)
+        time.sleep(0.4)
+        assert (await call).state is JobState.UNKNOWN
+        assert await client.ledger.server.connections.execute(("CLIENT", "ID")) == ids
+
+    run(LedgerSettings(**{**ledger.settings.__dict__, "reply_timeout_seconds": 0.2}), use)
 
 
 def test_a_server_that_forgot_the_scripts_is_sent_them_again(ledger: Ledger) -> None:
