@@ -18,10 +18,10 @@ MAX_RESPONSE_BYTES = 1_000_000
 
 
 class PoolHealth(Struct, frozen=True):
-    """The response of `/readyz` or `/healthz`."""
+    """The response of `/readyz` or `/healthz`; that of a gateway has no single checks."""
 
     status: Literal["passed", "failed"]
-    checks: tuple[HealthCheck, ...]
+    checks: tuple[HealthCheck, ...] = ()
 
 
 def fetch_pool_health(url: str, timeout_seconds: float) -> PoolHealth:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PROFILES = ("producer", "monitoring", "flower")
+PROFILES = ("producer", "gateway", "monitoring", "flower")
 PARENT_MB = 256  # what a pool's own process has, with a good margin
 
 
@@ -18,7 +18,8 @@ def test_the_compose_file_is_valid_and_keeps_its_promises() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     services = _sections(done.stdout)
-    assert set(services) == {"valkey", "predict", "train", "monitor", "producer", "prometheus", "grafana", "flower"}
+    pools = {"predict", "train", "monitor"}
+    assert set(services) == {"valkey", *pools, "producer", "gateway", "prometheus", "grafana", "flower"}
     assert all("mem_limit:" in service for service in services.values())
     assert "--appendonly yes" in services["valkey"]
     assert "--maxmemory-policy noeviction" in services["valkey"]
@@ -28,6 +29,11 @@ def test_the_compose_file_is_valid_and_keeps_its_promises() -> None:
         assert "restart: unless-stopped" in services[pool]
         assert "condition: service_healthy" in services[pool]
         assert f"- {pool}" in services[pool]
+    gateway = services["gateway"].translate(str.maketrans("", "", "'\""))
+    assert "command: - serve" in gateway
+    published = r"127\.0\.0\.1:8080:8080|host_ip: 127\.0\.0\.1 .*published: 8080"  # versions 1 and 2 of the tool
+    assert re.search(published, gateway)
+    assert "/readyz" in gateway
     assert "restart: no" in services["producer"].translate(str.maketrans("", "", "'\""))
 
 

@@ -72,17 +72,20 @@ def test_prometheus_accepts_its_configuration_and_every_query(tmp_path: Path) ->
         f"    - {{record: 'q{number}', expr: {json.dumps(query)}}}" for number, (_, query) in enumerate(queries())
     ]
     rules.write_text("\n".join(["groups:", "- name: queries", "  rules:", *records]))
-    for command in (["check", "config", str(DEPLOY / "prometheus/prometheus.yml")], ["check", "rules", str(rules)]):
+    shutil.copytree(DEPLOY / "prometheus", tmp_path / "prometheus")
+    (tmp_path / "prometheus" / "gateway-token").write_text("a token")  # which operators make
+    for command in (["check", "config", str(tmp_path / "prometheus/prometheus.yml")], ["check", "rules", str(rules)]):
         done = subprocess.run([PROMTOOL, *command], capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(not SYSTEMD_ANALYZE, reason="needs systemd-analyze")
-@pytest.mark.parametrize("pool", ["predict", "train", "monitor"])
-def test_systemd_accepts_the_unit_and_finds_it_closed(pool: str, tmp_path: Path) -> None:
-    text = (DEPLOY / "systemd/cornerman@.service").read_text()
+@pytest.mark.parametrize("name", ["cornerman@predict", "cornerman@train", "cornerman@monitor", "cornerman-gateway"])
+def test_systemd_accepts_the_unit_and_finds_it_closed(name: str, tmp_path: Path) -> None:
+    template = re.sub("@.*", "@", name)
+    text = (DEPLOY / f"systemd/{template}.service").read_text()
     assert "/opt/cornerman/bin/cornerman" in text
-    unit = tmp_path / f"cornerman@{pool}.service"
+    unit = tmp_path / f"{name}.service"
     unit.write_text(text.replace("/opt/cornerman/bin/cornerman", sys.executable))  # which is there
     verified = subprocess.run([SYSTEMD_ANALYZE, "verify", str(unit)], capture_output=True, text=True, check=False)
     assert (verified.returncode, verified.stderr) == (0, "")
@@ -96,10 +99,34 @@ def documents(name: str) -> list[dict[str, Any]]:
     return [*yaml.safe_load_all((DEPLOY / "kubernetes" / name).read_text())]
 
 
-def test_kubernetes_accepts_the_manifests() -> None:
+@pytest.mark.parametrize("name", ["cornerman.yaml", "gateway.yaml"])
+def test_kubernetes_accepts_the_manifests(name: str) -> None:
     validate = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate")
-    for document in documents("cornerman.yaml"):
+    for document in documents(name):
         validate.validate(document, "1.30", strict=True)
+
+
+def test_the_gateway_is_probed_and_reached_where_it_listens() -> None:
+    deployment, service, ingress, _ = documents("gateway.yaml")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    settings = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert container["args"] == ["serve"]
+    assert container["ports"] == [{"name": "api", "containerPort": int(settings["CORNERMAN_GATEWAY_PORT"] or 0)}]
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "api"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "api"}
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"] == labels
+    assert service["spec"]["ports"][0]["targetPort"] == "api"
+    (rule,) = ingress["spec"]["rules"]
+    assert ingress["spec"]["tls"][0]["hosts"] == [rule["host"]]
+    assert rule["http"]["paths"][0]["backend"]["service"]["name"] == service["metadata"]["name"]
+    # The alert rules and KEDA select the job of the pools, which must not have the gateways.
+    pools = {
+        found["metadata"]["labels"]["app.kubernetes.io/name"]
+        for found in documents("cornerman.yaml")
+        if "labels" in found["metadata"]
+    }
+    assert labels["app.kubernetes.io/name"] not in pools
 
 
 @pytest.mark.parametrize(("pool", "port"), [("predict", 9464), ("train", 9465)])
