@@ -58,7 +58,7 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     title: str
     status: int
     detail: str
-    code: str | None = None
+    code: FailureCode | None = None
     retryable: bool = False
     details: dict[str, Any] = {}
     request_id: str | None = None

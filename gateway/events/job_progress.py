@@ -10,7 +10,7 @@ from ledger.contracts.job_state import Progress
 from producer.async_client import AsyncClient
 
 SETTLED = "settled"
-"""Id of the last event. A browser that connects again with it is told to stop."""
+"""Id of the last event. A browser that connects again with it gets 204, and stops."""
 
 
 async def job_events(client: AsyncClient, job_id: str, progress: Progress | None) -> AsyncGenerator[bytes, None]:

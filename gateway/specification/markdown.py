@@ -15,7 +15,7 @@ _COLUMNS = 100
 _ABOUT = (
     "Generated from the table of operations. A gateway serves the same as OpenAPI 3.1 (`/openapi.json`), AsyncAPI 3 "
     "(`/asyncapi.json`), JSON Schemas of the message types (`/schemas/NAME.json`), and a page for people "
-    "(`/reference`)."
+    "(`/reference`). How to call it: [guide for HTTP callers](../guides/http.md)."
 )
 
 

@@ -1084,7 +1084,7 @@ export interface Problem {
   title: string;
   status: number;
   detail: string;
-  code?: string | null;
+  code?: FailureCode | null;
   retryable?: boolean;
   details?: Record<string, unknown>;
   request_id?: string | null;

@@ -7,11 +7,14 @@ import os
 import subprocess
 import sys
 import tarfile
+import urllib.request
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from ledger.server.embedded_server import EmbeddedServer
 
 ROOT = Path(__file__).parents[3]
 ROOMS = ("cornerman", "engine", "gateway", "ledger", "producer", "workers")
@@ -96,6 +99,30 @@ def test_the_plain_package_is_a_client(client_python: Path, tmp_path: Path) -> N
     assert not installed & {"numpy", "celery", "pandas", "xgboost-cpu"}
     done = run([client_python, "-c", "from cornerman import Client, read_feed; print(Client.__name__)"], tmp_path)
     assert (done.returncode, done.stdout) == (0, "Client\n"), done.stderr
+
+
+def test_the_extra_http_is_a_gateway(distributions: Path, valkey: EmbeddedServer, tmp_path: Path) -> None:
+    """In a fresh environment `cornerman serve` answers, with the documents of the wheel."""
+    python = tmp_path / "venv" / "bin" / "python"
+    assert run([sys.executable, "-m", "venv", tmp_path / "venv"], tmp_path).returncode == 0
+    (wheel,) = distributions.glob("*.whl")
+    done = run([python, *PIP, "install", "--constraint", ROOT / "constraints.txt", f"{wheel}[http]"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    named = {"CORNERMAN_REDIS_URL": valkey.url, "CORNERMAN_GATEWAY_PORT": "0", "PATH": os.environ["PATH"]}
+    serving = subprocess.Popen(
+        [python.with_name("cornerman"), "serve"], cwd=tmp_path, env=named, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert serving.stdout is not None
+        url = serving.stdout.readline().split()[-1]
+        for path in ("/readyz", "/openapi.json", "/schemas/Outcome.json", "/reference", "/"):
+            with urllib.request.urlopen(url + path, timeout=30) as response:  # noqa: S310 - our own gateway
+                assert response.status == 200
+                assert response.read()
+    finally:
+        serving.terminate()
+        assert serving.wait(30) == 0
+        serving.stdout.close()
 
 
 def test_the_command_line_is_there(client_python: Path, tmp_path: Path) -> None:
