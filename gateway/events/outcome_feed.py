@@ -45,7 +45,7 @@ class OutcomeFilter(Struct, frozen=True, kw_only=True):
 EVERYTHING = OutcomeFilter()
 
 
-class MissedOutcomes(Struct, frozen=True, kw_only=True):
+class OutcomesMissed(Struct, frozen=True, kw_only=True):
     """Outcomes that came after the place `after` were dropped before they could be sent; the stream goes on.
 
     `count` is how many, null if that is not known; `place` is where the stream goes on.
@@ -212,7 +212,7 @@ def _entry(place: str, outcome: Outcome) -> FeedEntry:
 
 
 def _missed_entry(missed: OutcomesMissedError) -> FeedEntry:
-    data = MissedOutcomes(count=missed.count, after=missed.after, place=missed.place)
+    data = OutcomesMissed(count=missed.count, after=missed.after, place=missed.place)
     return FeedEntry(read_place(missed.place), encode_event("missed", data, missed.place), MISSED, None, MISSED)
 
 

@@ -9,9 +9,9 @@ import { OPERATIONS } from "./types.js";
 import type {
   Failure,
   Job,
-  MissedOutcomes,
   Operations,
   Outcome,
+  OutcomesMissed,
   Problem,
   Progress,
   Receipt,
@@ -56,7 +56,7 @@ export interface FollowOptions extends CallOptions {
   /** Place after which to begin; by default now, "0" is the oldest stored outcome. */
   after?: string;
   /** What to do if outcomes were dropped before they could be read; without it that is an error. */
-  onMissed?: (missed: MissedOutcomes) => void;
+  onMissed?: (missed: OutcomesMissed) => void;
 }
 
 /** An outcome and its place in the stream. */
@@ -102,7 +102,7 @@ export class WaitTimeoutError extends Error {
 /** Outcomes were dropped before they could be read, and nobody asked to continue: see `onMissed`. */
 export class OutcomesMissedError extends Error {
   override readonly name = "OutcomesMissedError";
-  constructor(readonly missed: MissedOutcomes) {
+  constructor(readonly missed: OutcomesMissed) {
     super("outcomes were dropped before they could be read");
   }
 }
@@ -179,7 +179,7 @@ export class Client {
       if (event === "outcome") {
         yield { place: id, outcome: JSON.parse(data) as Outcome };
       } else if (event === "missed") {
-        const missed = JSON.parse(data) as MissedOutcomes;
+        const missed = JSON.parse(data) as OutcomesMissed;
         if (options.onMissed === undefined) throw new OutcomesMissedError(missed);
         options.onMissed(missed);
       }

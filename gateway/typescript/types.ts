@@ -333,6 +333,12 @@ export interface ControlRequest {
   expected?: boolean | number | string | null;
 }
 
+/** A new webhook, or one whose secret is new. The secret is shown this one time. */
+export interface CreatedWebhook {
+  webhook: Webhook;
+  secret: string;
+}
+
 /** A job that ended as `worker_lost`. Times are the server's. */
 export interface DeadLetter {
   job_id: string;
@@ -395,6 +401,36 @@ export interface DeclaredRecord {
   knock_out_losses?: number | null;
   submission_losses?: number | null;
   last_bout?: string | null;
+}
+
+/** One attempt at a delivery, as the log has it. */
+export interface DeliveryAttempt {
+  /** Its place in the log, and the time of its end. */
+  place: string;
+  /** Its place in the log, and the time of its end. */
+  at: string;
+  /** The header `webhook-id`, the same for every attempt at this event. */
+  message_id: string;
+  /** Type of the event, and the job that it is about. */
+  type: string;
+  /** Number of the attempt, from 1. After a replay it begins with 1 again. */
+  attempt: number;
+  /**
+   * `delivered`; `retry` (after `retry_in_seconds`); `dead` (it is in the dead-letter list); `disabled` (the
+   * receiver answered 410).
+   */
+  result: "dead" | "delivered" | "disabled" | "retry";
+  /** Type of the event, and the job that it is about. */
+  job_id?: string | null;
+  /** Type of the event, and the job that it is about. */
+  card_id?: string | null;
+  /** Status of the response, if there was one, and what was wrong. */
+  status_code?: number | null;
+  /** Status of the response, if there was one, and what was wrong. */
+  error?: string | null;
+  /** How long the attempt took. */
+  duration_seconds?: number;
+  retry_in_seconds?: number | null;
 }
 
 /** A standing drift alarm. `acted` is true once its action is done; `action` and `said` describe the action. */
@@ -875,6 +911,12 @@ export interface LetterSelection {
   died_before?: string | null;
 }
 
+/** Which dead letters: the ids of some, or all. */
+export interface LettersRequest {
+  ids?: string[];
+  all?: boolean;
+}
+
 /**
  * A control that is set, by its full name, or one that is not, by its pattern such as `pause.QUEUE`.
  *
@@ -937,13 +979,21 @@ export interface MemberWeights {
   neural_network?: number;
 }
 
+/** The body that reports a gap: `type` is `outcomes.missed`. Ask for the jobs that are waited for by their ids. */
+export interface MissedEvent {
+  type: "outcomes.missed";
+  timestamp: string;
+  data: MissedOutcomes;
+}
+
 /**
- * Outcomes that came after the place `after` were dropped before they could be sent; the stream goes on.
+ * Outcomes that were dropped before they were delivered.
  *
- * `count` is how many, null if that is not known; `place` is where the stream goes on.
+ * `count` is their number, whether or not the webhook's filters match; they came after the place `after` in the
+ * stream of outcomes, and up to `place`.
  */
 export interface MissedOutcomes {
-  count: number | null;
+  count: number;
   after: string;
   place: string;
 }
@@ -981,6 +1031,29 @@ export interface Outcome {
   correlation_id?: string | null;
   origin?: Provenance | null;
   caller?: string | null;
+}
+
+/**
+ * The body of a delivered outcome. `type` is `outcome.` and the state; `timestamp` is when the job was settled.
+ *
+ * `card_id` is the card of a `predict_card` job; the outcomes of one card arrive in the order of their timestamps.
+ */
+export interface OutcomeEvent {
+  type: "outcome.cancelled" | "outcome.expired" | "outcome.failed" | "outcome.succeeded";
+  timestamp: string;
+  data: Outcome;
+  card_id?: string | null;
+}
+
+/**
+ * Outcomes that came after the place `after` were dropped before they could be sent; the stream goes on.
+ *
+ * `count` is how many, null if that is not known; `place` is where the stream goes on.
+ */
+export interface OutcomesMissed {
+  count: number | null;
+  after: string;
+  place: string;
 }
 
 /**
@@ -1149,11 +1222,16 @@ export interface PurgedLetter {
   purged: boolean;
 }
 
-/** Backlog of a queue. `oldest_seconds` is the time since the oldest job was submitted, at least 0. */
+/**
+ * Backlog of a queue. `oldest_seconds` is the time since the oldest job was submitted, at least 0.
+ *
+ * `callers` has the waiting jobs by caller, of at most 50 callers; jobs without a caller are in `waiting` alone.
+ */
 export interface QueueBacklog {
   waiting: number;
   oldest_seconds: number;
   quarantined: number;
+  callers?: Record<string, number>;
 }
 
 /**
@@ -1316,6 +1394,11 @@ export interface RollbackRequest {
   expected?: string | null;
 }
 
+/** For how long the former secret signs, too. */
+export interface RotationRequest {
+  overlap_seconds?: number;
+}
+
 /** Hardware and software of a worker. In equal environments the same job and model give the same bits. */
 export interface RuntimeEnvironment {
   /** Architecture and model of the processor. */
@@ -1448,6 +1531,13 @@ export interface StateDifference {
   largest: number;
 }
 
+/** The body that `cornerman webhooks test` sends: `type` is `webhook.test`, `data` has the id of the webhook. */
+export interface TestEvent {
+  type: "webhook.test";
+  timestamp: string;
+  data: Record<string, unknown>;
+}
+
 /**
  * Train an ensemble with its bootstrap replicas and store it as a bundle.
  *
@@ -1575,6 +1665,114 @@ export interface UpdateVerdict {
   reasons?: UpdateReason[];
 }
 
+/** A webhook and how its deliveries go. Times are the server's. */
+export interface Webhook {
+  url: string;
+  kinds?: string[];
+  cards?: string[];
+  states?: ("cancelled" | "expired" | "failed" | "succeeded")[];
+  decision?: "abstain" | "bet" | null;
+  description?: string;
+  /** Its id, and who created and last changed it. */
+  id: string;
+  /** Its id, and who created and last changed it. */
+  created_at: string;
+  /** Its id, and who created and last changed it. */
+  created_by: string;
+  /** Its id, and who created and last changed it. */
+  changed_at: string;
+  /** Its id, and who created and last changed it. */
+  changed_by: string;
+  /** Whether deliveries are made. A response 410 disables a webhook; its undelivered outcomes then wait. */
+  enabled: boolean;
+  /** Whether deliveries are made. A response 410 disables a webhook; its undelivered outcomes then wait. */
+  disabled_reason?: string | null;
+  /**
+   * Deliveries that wait for an attempt, and how long ago the oldest outcome was settled that is not delivered yet,
+   * including outcomes that the relay has not read from the stream.
+   */
+  waiting?: number;
+  /**
+   * Deliveries that wait for an attempt, and how long ago the oldest outcome was settled that is not delivered yet,
+   * including outcomes that the relay has not read from the stream.
+   */
+  oldest_seconds?: number | null;
+  /**
+   * Numbers of events delivered, of failed attempts, of letters in the dead-letter list, and of outcomes that the
+   * stream had dropped before the relay read them.
+   */
+  delivered?: number;
+  /**
+   * Numbers of events delivered, of failed attempts, of letters in the dead-letter list, and of outcomes that the
+   * stream had dropped before the relay read them.
+   */
+  failed_attempts?: number;
+  /**
+   * Numbers of events delivered, of failed attempts, of letters in the dead-letter list, and of outcomes that the
+   * stream had dropped before the relay read them.
+   */
+  dead_letters?: number;
+  /**
+   * Numbers of events delivered, of failed attempts, of letters in the dead-letter list, and of outcomes that the
+   * stream had dropped before the relay read them.
+   */
+  missed?: number;
+  /** When outcomes were last found to be missed. */
+  missed_at?: string | null;
+  /**
+   * Time of the last delivery; if attempts have failed since then, the time of the first of them and the last
+   * error.
+   */
+  delivered_at?: string | null;
+  /**
+   * Time of the last delivery; if attempts have failed since then, the time of the first of them and the last
+   * error.
+   */
+  failing_since?: string | null;
+  /**
+   * Time of the last delivery; if attempts have failed since then, the time of the first of them and the last
+   * error.
+   */
+  error?: string | null;
+  /** The relay that delivers, absent if none does. */
+  relay?: string | null;
+}
+
+/** A change of a webhook; what is absent stays as it is. */
+export interface WebhookChangeRequest {
+  url?: string;
+  kinds?: string[];
+  cards?: string[];
+  states?: ("cancelled" | "expired" | "failed" | "succeeded")[];
+  decision?: "abstain" | "bet" | null;
+  description?: string;
+  enabled?: boolean;
+}
+
+/** An event that was not delivered within the time for retries; `died_at` is the time of the last attempt. */
+export interface WebhookDeadLetter {
+  id: string;
+  died_at: string;
+  message_id: string;
+  type: string;
+  attempts: number;
+  error: string;
+  job_id?: string | null;
+  card_id?: string | null;
+  status_code?: number | null;
+}
+
+/** A webhook to create. It receives what is settled after the place `after` in the stream: `$` from now on. */
+export interface WebhookRequest {
+  url: string;
+  kinds?: string[];
+  cards?: string[];
+  states?: ("cancelled" | "expired" | "failed" | "succeeded")[];
+  decision?: "abstain" | "bet" | null;
+  description?: string;
+  after?: string;
+}
+
 /**
  * Intervals at one level on the models' training fights, out of fold, and on the fights forecast, corner unknown.
  *
@@ -1644,6 +1842,17 @@ export interface Operations {
   getDeadLetter: { arguments: { job_id: string; }; answer: { dead: DeadLetter; job: Job; } };
   requeueDeadLetters: { arguments: { body: LetterSelection; }; answer: { requeued: RequeuedLetter[]; } };
   purgeDeadLetters: { arguments: { body: LetterSelection; }; answer: { purged: PurgedLetter[]; } };
+  listWebhooks: { arguments: Record<string, never>; answer: { webhooks: Webhook[]; } };
+  createWebhook: { arguments: { body: WebhookRequest; }; answer: CreatedWebhook };
+  getWebhook: { arguments: { webhook_id: string; }; answer: Webhook };
+  changeWebhook: { arguments: { webhook_id: string; body: WebhookChangeRequest; }; answer: Webhook };
+  deleteWebhook: { arguments: { webhook_id: string; }; answer: null };
+  rotateWebhookSecret: { arguments: { webhook_id: string; body: RotationRequest; }; answer: CreatedWebhook };
+  testWebhook: { arguments: { webhook_id: string; }; answer: { message_id: string; } };
+  listDeliveries: { arguments: { webhook_id: string; limit?: number; }; answer: { deliveries: DeliveryAttempt[]; } };
+  listWebhookDeadLetters: { arguments: { webhook_id: string; limit?: number; }; answer: { dead_letters: WebhookDeadLetter[]; } };
+  replayWebhookDeadLetters: { arguments: { webhook_id: string; body: LettersRequest; }; answer: { replayed: number; } };
+  purgeWebhookDeadLetters: { arguments: { webhook_id: string; body: LettersRequest; }; answer: { purged: number; } };
   liveness: { arguments: Record<string, never>; answer: Health };
   readiness: { arguments: Record<string, never>; answer: Health };
   openapi: { arguments: Record<string, never>; answer: Record<string, unknown> };
@@ -1679,6 +1888,17 @@ export const OPERATIONS = {
   getDeadLetter: { method: "GET", url: "/v1/dead-letters/{job_id}", path: ["job_id"], query: [], header: [] },
   requeueDeadLetters: { method: "POST", url: "/v1/dead-letters/requeue", path: [], query: [], header: [] },
   purgeDeadLetters: { method: "POST", url: "/v1/dead-letters/purge", path: [], query: [], header: [] },
+  listWebhooks: { method: "GET", url: "/v1/webhooks", path: [], query: [], header: [] },
+  createWebhook: { method: "POST", url: "/v1/webhooks", path: [], query: [], header: [] },
+  getWebhook: { method: "GET", url: "/v1/webhooks/{webhook_id}", path: ["webhook_id"], query: [], header: [] },
+  changeWebhook: { method: "PATCH", url: "/v1/webhooks/{webhook_id}", path: ["webhook_id"], query: [], header: [] },
+  deleteWebhook: { method: "DELETE", url: "/v1/webhooks/{webhook_id}", path: ["webhook_id"], query: [], header: [] },
+  rotateWebhookSecret: { method: "POST", url: "/v1/webhooks/{webhook_id}/rotate-secret", path: ["webhook_id"], query: [], header: [] },
+  testWebhook: { method: "POST", url: "/v1/webhooks/{webhook_id}/test", path: ["webhook_id"], query: [], header: [] },
+  listDeliveries: { method: "GET", url: "/v1/webhooks/{webhook_id}/deliveries", path: ["webhook_id"], query: ["limit"], header: [] },
+  listWebhookDeadLetters: { method: "GET", url: "/v1/webhooks/{webhook_id}/dead-letters", path: ["webhook_id"], query: ["limit"], header: [] },
+  replayWebhookDeadLetters: { method: "POST", url: "/v1/webhooks/{webhook_id}/dead-letters/replay", path: ["webhook_id"], query: [], header: [] },
+  purgeWebhookDeadLetters: { method: "POST", url: "/v1/webhooks/{webhook_id}/dead-letters/purge", path: ["webhook_id"], query: [], header: [] },
   liveness: { method: "GET", url: "/healthz", path: [], query: [], header: [] },
   readiness: { method: "GET", url: "/readyz", path: [], query: [], header: [] },
   openapi: { method: "GET", url: "/openapi.json", path: [], query: [], header: [] },

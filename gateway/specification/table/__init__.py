@@ -6,7 +6,18 @@ from typing import Any
 
 from gateway.specification.asyncapi import Channel
 from gateway.specification.operations import Operation
-from gateway.specification.table import controls, dead_letters, documents, events, feeds, health, jobs, models, overview
+from gateway.specification.table import (
+    controls,
+    dead_letters,
+    documents,
+    events,
+    feeds,
+    health,
+    jobs,
+    models,
+    overview,
+    webhooks,
+)
 
 OPERATIONS: tuple[Operation, ...] = (
     *jobs.OPERATIONS,
@@ -16,9 +27,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *overview.OPERATIONS,
     *controls.OPERATIONS,
     *dead_letters.OPERATIONS,
+    *webhooks.OPERATIONS,
     *health.OPERATIONS,
     *documents.OPERATIONS,
 )
-CHANNELS: tuple[Channel, ...] = (*events.CHANNELS,)
-TYPES: tuple[type[Any], ...] = (*models.TYPES, *overview.TYPES, *controls.TYPES, *dead_letters.TYPES)
+CHANNELS: tuple[Channel, ...] = (*events.CHANNELS, *webhooks.CHANNELS)
+TYPES: tuple[type[Any], ...] = (*models.TYPES, *overview.TYPES, *controls.TYPES, *dead_letters.TYPES, *webhooks.TYPES)
 """Message types within bodies that have no type of their own."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.api.events import OutcomesReply
 from gateway.events.job_progress import SETTLED
-from gateway.events.outcome_feed import MissedOutcomes
+from gateway.events.outcome_feed import OutcomesMissed
 from gateway.security.caller import Role
 from gateway.specification.asyncapi import Channel, Event
 from gateway.specification.operations import EVENT_STREAM, Answer, Operation, header, query
@@ -97,7 +97,7 @@ CHANNELS = (
             Event(
                 name="missed",
                 summary="Outcomes were dropped before they could be sent: the reader was away for too long.",
-                payload=MissedOutcomes,
+                payload=OutcomesMissed,
                 headers={"id": _ID, "event": _named("missed")},
             ),
         ),
