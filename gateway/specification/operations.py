@@ -8,6 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from gateway.security.caller import Role
+from gateway.security.request_context import OPEN_PATHS
 from gateway.specification.schemas import TEMPLATE, Schema
 
 JSON = "application/json"
@@ -85,14 +86,17 @@ class Operation(Struct, frozen=True, kw_only=True):
                 415: "The body has another media type.",
                 422: "The content was refused; `code` and `detail` say why. Nothing was written.",
             }
-        if self.role is not None:
+        if self.path not in OPEN_PATHS:  # a token that is sent is checked, even if none is needed
             found |= {
-                401: "No token, or one that is not valid.",
-                403: f"The token has a lower role than {self.role.name.lower()}, or a browser's page of another origin "
-                "asks for a change.",
+                401: "No token, or one that is not valid." if self.role else "A token that is not valid.",
                 429: "The caller's rate or quota is used up; `Retry-After` says for how long.",
                 503: "The ledger cannot be reached or is full; nothing was written. Repeat after `Retry-After`.",
             }
+        if self.role is not None:
+            found[403] = (
+                f"The token has a lower role than {self.role.name.lower()}, or a browser's page of another origin asks "
+                "for a change."
+            )
         return dict(sorted((found | dict(self.problems)).items()))
 
 
