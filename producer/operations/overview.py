@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -55,3 +56,12 @@ def overview(ledger: Ledger) -> Overview:
         alarms=ledger.drift_alarms.active(),
         drift=ledger.drift_figures.latest(),
     )
+
+
+def pool_state(pool: Mapping[str, Any]) -> str:
+    """Return the state of a pool in a word: `unhealthy`, `closing`, `working`, or `stopped` with its queues."""
+    if not pool.get("healthy", True):
+        return "unhealthy"
+    if pool.get("closing"):
+        return "closing"
+    return f"stopped: {', '.join(pool['stopped'])}" if pool.get("stopped") else "working"

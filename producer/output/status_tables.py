@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ledger.contracts.monitoring_reports import SequentialTestResult
 from ledger.operations.control_store import ControlChange
-from producer.operations.overview import Overview
+from producer.operations.overview import Overview, pool_state
 from producer.output.monitoring_tables import alarms_table
 from producer.output.report_tables import records_table
 from producer.output.table_parts import NOTHING, duration_text
@@ -78,11 +78,8 @@ def _pools(pools: list[dict[str, Any]]) -> RenderableType:
 
 
 def _state(pool: dict[str, Any]) -> str:
-    if not pool.get("healthy", True):
-        return "UNHEALTHY"
-    if pool.get("closing"):
-        return "closing"
-    return f"stopped: {', '.join(pool['stopped'])}" if pool.get("stopped") else "working"
+    state = pool_state(pool)
+    return state.upper() if state == "unhealthy" else state
 
 
 def _switches(switches: list[ControlChange]) -> RenderableType:

@@ -16,7 +16,7 @@ from gateway.security.caller import Caller, Role
 from ledger.ledger import Ledger
 from ledger.operations.alert_table import CRITICAL, AlertKind
 from producer.operations.alerts import Alert, current_alerts
-from producer.operations.overview import Overview, overview
+from producer.operations.overview import Overview, overview, pool_state
 
 REFRESH_SECONDS = 5
 TOOLS = {
@@ -50,7 +50,6 @@ class ShownPool(Struct, frozen=True):
     queues: str
     busy: int
     children: int
-    wanted: int | None
     memory_mb: float | None
     memory_limit_mb: float | None
     memory_share: float | None
@@ -96,22 +95,13 @@ def get_operations(
 
 def _pool(pool: Mapping[str, Any]) -> ShownPool:
     memory, limit = pool.get("memory_mb"), pool.get("memory_limit_mb")
-    stopped = pool.get("stopped") or ()
-    if not pool.get("healthy", True):
-        state = "unhealthy"
-    elif pool.get("closing"):
-        state = "closing"
-    elif stopped:
-        state = f"stopped: {', '.join(stopped)}"
-    else:
-        state = "working"
+    state = pool_state(pool)
     return ShownPool(
         name=str(pool["name"]),
         node=str(pool.get("node", "")),
         queues=", ".join(pool.get("queues", ())),
         busy=int(pool.get("busy", 0)),
         children=int(pool.get("children", 0)),
-        wanted=pool.get("wanted"),
         memory_mb=memory,
         memory_limit_mb=limit,
         memory_share=memory / limit if memory is not None and limit else None,

@@ -34,7 +34,7 @@ def document(result: Result) -> Any:
 
 def test_an_empty_ledger_has_an_overview_too(run: Run) -> None:
     view = document(run("--json"))
-    assert view["queues"]["predict"] == {"waiting": 0, "oldest_seconds": 0.0, "quarantined": 0}
+    assert view["queues"]["predict"] == {"waiting": 0, "oldest_seconds": 0.0, "quarantined": 0, "callers": {}}
     assert (view["pools"], view["switches"], view["dead_letters"], view["aliases"]) == ([], [], 0, {})
     assert view["lately"] == {"outcomes": 0, "span_seconds": 300.0, "per_minute": 0.0, "ends": {}}
     assert view["server"]["used_bytes"] > 0
