@@ -18,6 +18,8 @@ from producer.output.table_parts import NOTHING, duration_text
 def overview_tables(view: Overview) -> list[RenderableType]:
     """Return the tables of an overview, without empty tables of problems."""
     tables: list[RenderableType] = [_queues(view)]
+    if any(backlog.callers for backlog in view.queues.values()):
+        tables.append(_callers(view))
     if view.pools:
         tables.append(_pools(view.pools))
     if view.switches:
@@ -56,6 +58,15 @@ def _queues(view: Overview) -> RenderableType:
         for queue, backlog in sorted(view.queues.items())
     ]
     return records_table("Queues", ["queue", "waiting", "oldest", "running", "pools", "quarantined", ""], rows)
+
+
+def _callers(view: Overview) -> RenderableType:
+    rows = [
+        {"caller": caller, "queue": queue, "waiting": f"{count:,}"}
+        for queue, backlog in sorted(view.queues.items())
+        for caller, count in sorted(backlog.callers.items(), key=lambda entry: -entry[1])
+    ]
+    return records_table("Waiting jobs by caller", ["caller", "queue", "waiting"], rows)
 
 
 def _pools(pools: list[dict[str, Any]]) -> RenderableType:

@@ -140,6 +140,9 @@ def _ledger_gauges(ledger: LedgerSnapshot) -> dict[str, GaugeValues]:
         "cornerman_model_info": dict.fromkeys(ledger.aliases.items(), 1),
         "cornerman_server_evicts": {(): float(ledger.evicts)},
         "cornerman_queue_length": {(queue,): waits[queue].waiting for queue in QUEUES},
+        "cornerman_caller_queue_length": {
+            (queue, caller): count for queue in QUEUES for caller, count in waits[queue].callers.items()
+        },
         "cornerman_queue_oldest_age_seconds": {(queue,): waits[queue].oldest_seconds for queue in QUEUES},
         "cornerman_quarantined_items": {(queue,): waits[queue].quarantined for queue in QUEUES},
         "cornerman_consumers": {(queue,): consumers[queue] for queue in QUEUES},

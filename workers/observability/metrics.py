@@ -53,6 +53,9 @@ GAUGES: dict[str, GaugeDefinition] = {
     "cornerman_ledger_up": GaugeDefinition("Whether the server answered the last sample"),
     "cornerman_server_evicts": GaugeDefinition("Whether the server may evict jobs and outcomes: 1 or 0 (fleet)"),
     "cornerman_queue_length": GaugeDefinition("Jobs that wait in a queue (fleet)", ("queue",)),
+    "cornerman_caller_queue_length": GaugeDefinition(
+        "Jobs of a caller that wait in a queue, of at most 50 callers (fleet)", ("queue", "caller")
+    ),
     "cornerman_queue_oldest_age_seconds": GaugeDefinition(
         "Time since the oldest waiting job was submitted (fleet)", ("queue",)
     ),

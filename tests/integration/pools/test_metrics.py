@@ -86,9 +86,11 @@ def test_what_waits_and_who_takes_it_is_measured(
     ledger.submit(TrainEnsemble(data="nowhere"))
     block = ledger.submit(CheckHealth(nonce="block")).job_id
     until(lambda: ledger.status(block).progress)
-    ledger.submit_many([CheckHealth(nonce=f"answer:{number}") for number in range(3)])
+    ledger.submit_many([CheckHealth(nonce=f"answer:{number}") for number in range(2)])
+    ledger.submit(CheckHealth(nonce="answer:2"), caller="odds-east")
     until(lambda: value(scrape(address), "cornerman_queue_length", queue="predict") == 3)
     values = scrape(address)
+    assert value(values, "cornerman_caller_queue_length", queue="predict", caller="odds-east") == 1
     assert value(values, "cornerman_children", state="busy") == 1
     assert value(values, "cornerman_queue_oldest_age_seconds", queue="predict") > 0
     assert value(values, "cornerman_consumers", queue="predict") == 1

@@ -105,3 +105,12 @@ def test_an_older_pool_that_says_less_is_shown_all_the_same() -> None:
 )
 def test_lengths_of_time(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
+
+
+def test_the_waiting_jobs_of_each_caller_are_shown_if_there_are_callers() -> None:
+    assert "by caller" not in drawn(view(POOL))
+    overview = view(POOL)
+    overview.queues["predict"] = QueueBacklog(1200, 75.2, 2, {"odds-east": 3, "night-poller": 1100})
+    shown = drawn(overview)
+    assert shown.index("night-poller") < shown.index("odds-east")
+    assert "1,100" in shown
