@@ -7,6 +7,7 @@ parent process, because a killed parent closes that pipe too.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -31,6 +32,8 @@ CHECK_SECONDS = 5.0
 # Additional time in which `up` stops the server after its pools.
 STOP_MARGIN_SECONDS = 10.0
 LOG_LINES = 15
+GATEWAY_START_SECONDS = 30.0
+_ADDRESS = re.compile(r"^http://\S+$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -54,18 +57,20 @@ class TemporaryService:
 
 
 @contextmanager
-def temporary_service(folder: Path, variables: Mapping[str, str] | None = None) -> Iterator[TemporaryService]:
+def temporary_service(
+    folder: Path, variables: Mapping[str, str] | None = None, *, http: bool = False
+) -> Iterator[TemporaryService]:
     """Start a service in `folder`, wait for its pools, and stop it at the end of the block.
 
-    `variables` are additional settings of the service. Raises LedgerUnavailableError if it does not start; the message
-    ends with the last lines of its log.
+    `variables` are additional settings of the service. With `http` it has a gateway on a free port. Raises
+    LedgerUnavailableError if it does not start; the message ends with the last lines of its log.
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "service.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "producer.cli.main", "up", "--until-stdin-closes"],
-            env={**clean_environment(), **(variables or {}), DATA_VARIABLE: str(folder)},
+            [sys.executable, "-m", "producer.cli.main", "up", "--until-stdin-closes", *(["--http"] if http else [])],
+            env={**clean_environment(), "CORNERMAN_GATEWAY_PORT": "0", **(variables or {}), DATA_VARIABLE: str(folder)},
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
@@ -76,6 +81,16 @@ def temporary_service(folder: Path, variables: Mapping[str, str] | None = None) 
             yield TemporaryService(client, process, log)
     finally:
         _stop(process)
+
+
+def gateway_url(service: TemporaryService) -> str | None:
+    """Wait for the gateway of a service with `http` and return its address; None if it does not start."""
+    end = time.monotonic() + GATEWAY_START_SECONDS
+    while time.monotonic() < end and service.process.poll() is None:
+        if found := _ADDRESS.search(service.log.read_text(encoding="utf-8", errors="replace")):
+            return found[0]
+        time.sleep(POLL_SECONDS)
+    return None
 
 
 def clean_environment() -> dict[str, str]:

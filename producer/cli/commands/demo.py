@@ -8,9 +8,11 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 from rich.console import RenderableType
@@ -29,8 +31,9 @@ from producer.output.report_tables import training_table
 from producer.output.table_parts import failures_table
 from producer.polling import CardSubmission
 from producer.service.demo_data import DemoData, FeedBody, held_back_data, simulated_data
+from producer.service.page_pictures import find_browser, take_pictures
 from producer.service.service_process import pool_command, require_modules
-from producer.service.temporary_service import TemporaryService, temporary_service
+from producer.service.temporary_service import TemporaryService, gateway_url, temporary_service
 from producer.settings import make_data_folder
 
 # Small enough to train in three minutes on two cores, large enough for meaningful members and intervals. Train a model
@@ -42,6 +45,7 @@ TRAINING: dict[str, Any] = {
     "forest_trees": 100,
     "replica_forest_trees": 25,
 }
+PICTURES = "pages"
 MARKER = "made-by-cornerman-demo.txt"
 
 
@@ -75,7 +79,8 @@ def demo(console: Console, data: Path | None, seed: int) -> None:
         else:
             demo_data = held_back_data(data.absolute(), datetime.now(UTC))
         console.note("Starting an embedded Valkey and the worker pools ...")
-        with temporary_service(folder / "service") as service:
+        http = _has_gateway()
+        with temporary_service(folder / "service", http=http) as service:
             training = _train(service, console, demo_data, seed)
             cards_by_job: dict[str, PredictCard] = {}
             entries = [
@@ -83,6 +88,8 @@ def demo(console: Console, data: Path | None, seed: int) -> None:
                 for body in demo_data.bodies
                 for entry in _predict(service, console, demo_data, body, cards_by_job)
             ]
+            if http:
+                _show_pages(console, service, entries)
             console.note("Stopping everything ...")
         _show(console, demo_data, training, entries, cards_by_job)
         _print_next_steps(console, demo_data, None if data is not None else _keep(demo_data.log))
@@ -130,6 +137,29 @@ def _predict(
         with show_progress(console) as on_progress:
             entries.append(CardSubmission(card.card_id, receipt, outcome=service.wait(receipt.job_id, on_progress)))
     return entries
+
+
+def _has_gateway() -> bool:
+    """Return True if the packages of a gateway are installed."""
+    return all(find_spec(name) is not None for name in ("litestar", "uvicorn"))
+
+
+def _show_pages(console: Console, service: TemporaryService, entries: Sequence[CardSubmission]) -> None:
+    """Take pictures of the pages, and say where they are, or why there are none."""
+    url = gateway_url(service)
+    browser = find_browser()
+    if url is None:
+        console.note("The gateway did not start: there are no pictures of its pages.")
+    elif browser is None:
+        console.note("There is no Chromium here: no pictures of the pages are taken.")
+    else:
+        cards = [entry for entry in entries if entry.outcome is not None and entry.outcome.report is not None]
+        pages = {"cards": "/", "record": "/record", "operations": "/operations"}
+        for entry in cards[:1]:
+            pages["card"] = f"/cards/{quote(entry.card_id, safe='')}"
+        folder = make_data_folder() / PICTURES
+        taken = take_pictures(browser, url, pages, folder)
+        console.note(f"{len(taken)} pictures of the pages are in {folder}.")
 
 
 def _show(
@@ -184,5 +214,7 @@ def _print_next_steps(console: Console, demo_data: DemoData, league: Path | None
         # The events begin within days; afterwards they count as past and need a later deadline.
         replay = f"--format american --deadline {REPLAY_DEADLINE}"
         lines.append(f"  {cornerman} enqueue {league / 'feed.json'} {replay} --wait")
+    if _has_gateway():
+        lines.append(f"  {cornerman} up --http                         the same with pages at http://127.0.0.1:8080")
     lines.append(f"  {cornerman} --help")
     console.note("\n".join(lines))

@@ -14,7 +14,8 @@ from typing import IO
 import psutil
 import pytest
 
-from producer.cli.commands.demo import MARKER
+from producer.cli.commands.demo import MARKER, PICTURES
+from producer.service.page_pictures import find_browser
 
 ROOT = Path(__file__).parents[3]
 MARK = "DEMO_TEST_MARK"  # no CORNERMAN_ variable: the demo keeps those from what it starts
@@ -87,7 +88,13 @@ def test_the_demo_answers_two_cards_and_shows_two_kinds_of_failure(
     truth = document["truth"]
     assert all(fight["fighters"][0]["name"] in truth[fight["id"]] for fight in predicted)
     assert "Try next" in remarks
-    assert [path.name for path in data.iterdir()] == ["league"]  # in place of the earlier one
+    assert {path.name for path in data.iterdir()} - {PICTURES} == {"league"}  # in place of the earlier one
+    if find_browser() is None:
+        assert "no pictures of the pages" in remarks
+    else:
+        pictures = sorted((data / PICTURES).iterdir())
+        assert [picture.stem for picture in pictures] == ["card", "cards", "operations", "record"]
+        assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
     assert (data / "league" / "fights.csv").is_file()
     assert _alive(environment) == []
 
