@@ -165,6 +165,16 @@ class DeliveryLoop:
         except LedgerError as error:
             self._log.warning("delivery put back", error=str(error))
             result = DeliveryResult(due=due, verdict="back")
+        except Exception as error:  # noqa: BLE001 - else its card would wait for as long as this relay holds the webhook
+            self._log.exception("delivery not attempted", delivery=due.delivery)
+            step = self._next_step(Response(error=type(error).__name__), due)
+            result = DeliveryResult(
+                due=due,
+                verdict=step.verdict,
+                entry={"message_id": "", "type": "outcome", "attempt": due.attempts + 1, "result": step.verdict},
+                error=f"the relay failed: {type(error).__name__}; its log has the reason",
+                delay_seconds=step.delay_seconds,
+            )
         self.unsettled.append(result)
         self._wake.set()
 
@@ -186,14 +196,17 @@ class DeliveryLoop:
         started_seconds = time.monotonic()
         headers = signed_headers(plan.secrets, message.message_id, int(time.time()), message.body)
         response = await self._sender.post(plan.definition.url, headers, message.body)
-        step = next_step(
+        step = self._next_step(response, due)
+        return self._settled(due, message, response, step, time.monotonic() - started_seconds)
+
+    def _next_step(self, response: Response, due: DueDelivery) -> Step:
+        return next_step(
             response,
             due.attempts,
             due.waited_seconds,
             first_seconds=self._settings.webhook_first_retry_seconds,
             give_up_seconds=self._settings.webhook_give_up_seconds,
         )
-        return self._settled(due, message, response, step, time.monotonic() - started_seconds)
 
     def _settled(
         self, due: DueDelivery, message: Message, response: Response, step: Step, duration_seconds: float

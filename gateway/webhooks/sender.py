@@ -59,7 +59,7 @@ class Sender:
             return Response(error=_cut(str(error)))
         except (TimeoutError, httpcore.TimeoutException):
             return Response(error=f"no complete answer within {self._timeout_seconds:g} s")
-        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever a receiver provokes is a failed attempt
             return Response(error=_cut(f"{type(error).__name__}: {error}"))
 
     async def _exchange(self, url: str, headers: dict[str, str], body: bytes) -> Response:

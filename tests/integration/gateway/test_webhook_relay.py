@@ -19,6 +19,7 @@ from msgspec import structs
 from ledger.contracts.jobs import CheckHealth, Fight, Fighter, PredictCard
 from ledger.contracts.webhooks import Webhook, WebhookChange, WebhookDefinition
 from ledger.ledger import Ledger, LedgerSettings
+from ledger.webhooks.delivery_queue import secrets_key
 from tests.support.claims import FAILURE, OWNER, REPORT
 from tests.support.relays import running_relay, start_relay, stop
 from tests.support.webhook_receiver import OK, Post, Reply, WebhookReceiver
@@ -205,6 +206,20 @@ def test_both_secrets_sign_while_one_replaces_the_other(
         settle(ledger, "last")
         until(lambda: len(receiver.posts) == 3, PATIENCE_SECONDS)
         assert not receiver.posts[-1].verified
+
+
+def test_what_the_relay_cannot_send_is_tried_again_and_holds_back_no_other(
+    ledger: Ledger, ledger_settings: LedgerSettings, receiver: WebhookReceiver, tmp_path: Path, until: Until
+) -> None:
+    webhook = subscribe(ledger, receiver)
+    settle(ledger, "one")
+    ledger.server.execute("HSET", secrets_key(ledger.server), webhook.id, "whsec_broken")
+    with running_relay(ledger_settings, tmp_path / "relay.log"):
+        until(lambda: ledger.webhooks.get(webhook.id).failed_attempts, PATIENCE_SECONDS)
+        assert "the relay failed" in str(ledger.webhooks.get(webhook.id).error)
+        assert ledger.webhooks.deliveries(webhook.id)[-1].result == "retry"
+        ledger.webhooks.rotate_secret(webhook.id, user="ann", overlap_seconds=0)
+        until(lambda: ledger.webhooks.get(webhook.id).delivered == 1, PATIENCE_SECONDS)
 
 
 def test_a_test_event_is_tried_once(
