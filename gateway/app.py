@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from gateway.api import (
     alerts,
+    check,
     controls,
     dead_letters,
     documents,
@@ -57,6 +58,7 @@ SUBJECTS = (
     jobs,
     events,
     feeds,
+    check,
     status,
     alerts,
     pools,

@@ -7,7 +7,7 @@ from typing import Any
 
 from litestar import Request
 from litestar.handlers import BaseRouteHandler
-from litestar.params import ParameterKwarg
+from litestar.params import CookieParameter, HeaderParameter, ParameterKwarg, PathParameter
 
 from gateway.problems import ProblemError
 
@@ -34,8 +34,8 @@ def _query_names(handler: BaseRouteHandler) -> frozenset[str]:
     for name, field in handler.parsed_fn_signature.parameters.items():
         kwarg = field.kwarg_definition
         if isinstance(kwarg, ParameterKwarg):
-            if not kwarg.header and not kwarg.cookie and name not in in_path:
-                names.add(kwarg.query or name)
+            if not isinstance(kwarg, CookieParameter | HeaderParameter | PathParameter) and name not in in_path:
+                names.add(kwarg.name or name)
         elif name not in in_path and name not in handler.resolve_dependencies() and name not in _RESERVED:
             names.add(name)
     return frozenset(names)

@@ -25,6 +25,7 @@ from ledger.models.aliases import Aliases
 from ledger.models.drift_alarms import DriftAlarms
 from ledger.models.drift_figures import DriftStore
 from ledger.models.fight_results import FightResults
+from ledger.models.fighter_directories import FighterDirectories
 from ledger.models.model_references import ModelReferences
 from ledger.models.model_registry import ModelRegistry
 from ledger.models.prediction_log import PredictionLog
@@ -90,9 +91,9 @@ class Ledger:
         Lengths and waiting times of the queues; statistics of recent outcomes.
     liveness_probes
         Probes by which a pool checks its own children.
-    models, aliases, verification, promotions, references
-        Registered models, the aliases that point to them, their verification, the promotion gate's history, and which
-        models are still referenced.
+    models, aliases, verification, promotions, references, fighters
+        Registered models, the aliases that point to them, their verification, the promotion gate's history, which
+        models are still referenced, and the fighters that they know.
     drift_alarms, drift_figures, prediction_log, fight_results, state_lags
         Monitoring of models: alarms, latest figures, recorded predictions, the results of fights, and how far the
         fighters' states lag behind them.
@@ -130,6 +131,7 @@ class Ledger:
         self.drift_alarms = DriftAlarms(server, self.controls)
         self.promotions = Promotions(server, self.models, self.aliases, self.drift_alarms)
         self.references = ModelReferences(server)
+        self.fighters = FighterDirectories(server)
         self.drift_figures = DriftStore(server)
         self.prediction_log = PredictionLog(server)
         self.fight_results = FightResults(server)

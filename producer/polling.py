@@ -105,8 +105,13 @@ def prepare_cards(client: Client, cards: Sequence[PredictCard]) -> list[PredictC
     if not cards:
         return []
     now = datetime.fromtimestamp(int(client.ledger.server.time()), UTC)
-    read = [msgspec.structs.replace(card, priced_at=now) if _read_now(card) else card for card in cards]
+    read = dated_now(cards, now)
     return match_fights(read, client.ledger.feeds.add_listed_fights(listed_fights(read)))
+
+
+def dated_now(cards: Sequence[PredictCard], now: datetime) -> list[PredictCard]:
+    """Return cards that were read now, with this time as `priced_at`; those of old feeds stay as they are."""
+    return [msgspec.structs.replace(card, priced_at=now) if _read_now(card) else card for card in cards]
 
 
 def submit_card(

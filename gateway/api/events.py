@@ -6,7 +6,7 @@ import re
 from typing import Annotated
 
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, Parameter, QueryParameter
 from litestar.response import Response
 from litestar.response.base import ASGIResponse
 from msgspec import Struct
@@ -22,7 +22,7 @@ from producer.async_client import AsyncClient
 from producer.client import existing_status
 
 _PLACE = re.compile(r"\$|[0-9]{1,18}(-[0-9]{1,18})?")
-LastEventId = Annotated[str | None, Parameter(header="Last-Event-ID", description="The place of the last event.")]
+LastEventId = Annotated[str | None, HeaderParameter(name="Last-Event-ID", description="The place of the last event.")]
 Kind = Annotated[str | None, Parameter(max_length=60, description="Only outcomes of this kind of job.")]
 Card = Annotated[str | None, Parameter(max_length=200, description="Only reports of this card.")]
 State = Annotated[JobState | None, Parameter(description="Only outcomes of this state.")]
@@ -71,7 +71,7 @@ async def follow_outcomes(
     after: Annotated[str, Parameter(description="Place after which to begin; $: now, 0: the oldest.")] = "$",
     kind: Kind = None,
     card: Card = None,
-    outcome_state: Annotated[JobState | None, Parameter(query="state")] = None,
+    outcome_state: Annotated[JobState | None, QueryParameter(name="state")] = None,
 ) -> EventStream:
     """Send outcomes as server-sent events; the id of an event is its place in the stream."""
     wanted = OutcomeFilter(kind=kind, card=card, state=outcome_state)

@@ -31,6 +31,7 @@ from producer.feed.odds_api import MAX_FEED_BYTES, read_feed
 from producer.feed.parsing import PriceFormat
 from producer.polling import CardSubmission, enqueue_if_changed, prepare_cards, submit_card
 
+PriceFormatParameter = Annotated[PriceFormat, Parameter(description="Notation of the feed's prices.")]
 Seconds = Annotated[float | None, Parameter(gt=0, le=MAX_QUOTE_AGE_SECONDS)]
 
 
@@ -64,7 +65,7 @@ def submit_feed(
     request: Request[Caller, Any, Any],
     blocking_client: Client,
     body: bytes,
-    price_format: Annotated[PriceFormat, Parameter(description="Notation of the feed's prices.")],
+    price_format: PriceFormatParameter,
     model: Annotated[str, Parameter(min_length=1, max_length=200)] = "champion",
     deadline: datetime | None = None,
     priced_at: datetime | None = None,

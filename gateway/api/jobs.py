@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Request, get, post
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 from litestar.response import Response
 
 from gateway.api.responses import (
@@ -71,7 +71,9 @@ async def submit_job(
 @get("/v1/jobs", opt={"role": Role.READER}, sync_to_thread=True)
 def list_jobs(
     ledger: Ledger,
-    job_state: Annotated[list[JobState] | None, Parameter(query="state", description="Only in these states.")] = None,
+    job_state: Annotated[
+        list[JobState] | None, QueryParameter(name="state", description="Only in these states.")
+    ] = None,
     kind: Annotated[list[str] | None, Parameter(description="Only of these kinds.")] = None,
     caller: Annotated[str | None, Parameter(max_length=200, description="Only those of this caller.")] = None,
     card: Annotated[str | None, Parameter(max_length=200, description="Only those of this card.")] = None,

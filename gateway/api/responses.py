@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 from litestar import Request
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, Parameter
 from litestar.response import Response
 
 from gateway.problems import ProblemError
@@ -19,11 +19,13 @@ JSON = "application/json"
 JobId = Annotated[str, Parameter(min_length=1, max_length=200, description="Id of the job.")]
 IdempotencyKey = Annotated[
     str | None,
-    Parameter(header="Idempotency-Key", min_length=1, max_length=200, description="Becomes the id of the job."),
+    HeaderParameter(name="Idempotency-Key", min_length=1, max_length=200, description="Becomes the id of the job."),
 ]
 CorrelationId = Annotated[
     str | None,
-    Parameter(header="X-Correlation-ID", max_length=200, description="Returned with the outcome; default: request id."),
+    HeaderParameter(
+        name="X-Correlation-ID", max_length=200, description="Returned with the outcome; default: request id."
+    ),
 ]
 Durable = Annotated[bool, Parameter(description="Answer only once the server has the job on disk.")]
 

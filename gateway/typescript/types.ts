@@ -184,6 +184,15 @@ export interface CalibrationLine {
   intercept_error: number;
 }
 
+/** What would become of one card; `refused` is why it would make no job. */
+export interface CardCheck {
+  card_id: string;
+  event_start: string;
+  fights: number;
+  refused?: Failure | null;
+  issues?: FightIssue[];
+}
+
 /**
  * What became of one card of a feed: its receipt, or why it was refused.
  *
@@ -230,6 +239,19 @@ export interface CheckHealth {
   anew?: boolean;
   nonce?: string;
   deadline?: string | null;
+}
+
+/**
+ * What of a feed would fail now. `passed`: every event has its card, and no card or fight would fail.
+ *
+ * `names_checked` is false if the ledger does not know the fighters of the model: no name was looked up then.
+ */
+export interface CheckReply {
+  passed: boolean;
+  model: string;
+  names_checked: boolean;
+  cards: CardCheck[];
+  events_refused: Failure[];
 }
 
 /** Why a drift alarm is cleared. */
@@ -608,6 +630,14 @@ export interface FightFailure {
   id: string;
   names: [string, string];
   failure: Failure;
+}
+
+/** What would go wrong with one fight: `failure` ends it, `warnings` leave out quotes or forbid a bet. */
+export interface FightIssue {
+  fight_id: string;
+  names: [string, string];
+  failure?: Failure | null;
+  warnings?: string[];
 }
 
 /**
@@ -1822,6 +1852,7 @@ export interface Operations {
   cancelJob: { arguments: { job_id: string; }; answer: JobStatus };
   replayJob: { arguments: { job_id: string; retrain?: boolean; }; answer: Receipt };
   submitFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; contributions?: boolean; strict?: boolean; "Idempotency-Key"?: string; "X-Correlation-ID"?: string; durable?: boolean; body: unknown[] | Record<string, unknown>; }; answer: FeedReply };
+  checkFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; body: unknown[] | Record<string, unknown>; }; answer: CheckReply };
   listOutcomes: { arguments: { after?: string; limit?: number; }; answer: OutcomesReply };
   listModels: { arguments: Record<string, never>; answer: { models: { digest: string; summary: Record<string, unknown>; aliases: string[]; }[]; } };
   getModel: { arguments: { name: string; }; answer: { digest: string; summary: Record<string, unknown>; aliases: string[]; history: ControlChange[]; } };
@@ -1868,6 +1899,7 @@ export const OPERATIONS = {
   cancelJob: { method: "POST", url: "/v1/jobs/{job_id}/cancel", path: ["job_id"], query: [], header: [] },
   replayJob: { method: "POST", url: "/v1/jobs/{job_id}/replay", path: ["job_id"], query: ["retrain"], header: [] },
   submitFeed: { method: "POST", url: "/v1/feeds/odds", path: [], query: ["price_format", "model", "deadline", "priced_at", "devig_method", "debutant", "max_quote_age_seconds", "quote_age_limit_seconds", "contributions", "strict", "durable"], header: ["Idempotency-Key", "X-Correlation-ID"] },
+  checkFeed: { method: "POST", url: "/v1/check", path: [], query: ["price_format", "model", "deadline", "priced_at", "devig_method", "debutant", "max_quote_age_seconds", "quote_age_limit_seconds"], header: [] },
   listOutcomes: { method: "GET", url: "/v1/outcomes", path: [], query: ["after", "limit"], header: [] },
   listModels: { method: "GET", url: "/v1/models", path: [], query: [], header: [] },
   getModel: { method: "GET", url: "/v1/models/{name}", path: ["name"], query: [], header: [] },

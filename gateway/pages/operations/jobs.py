@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 from litestar import Request, get, post
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 from litestar.response import Redirect, Response
 
 from gateway.pages.forms import form_route
@@ -36,7 +36,7 @@ def get_jobs(
     request: Request[Caller, Any, Any],
     ledger: Ledger,
     job: Word = "",
-    in_state: Annotated[str, Parameter(query="state", max_length=40)] = "",
+    in_state: Annotated[str, QueryParameter(name="state", max_length=40)] = "",
     kind: Word = "",
     caller: Word = "",
     card: Word = "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from gateway.api.check import CheckReply
 from gateway.api.feeds import FeedReply
 from gateway.security.caller import Role
 from gateway.specification.operations import Answer, Operation, Parameter, query
@@ -84,5 +85,22 @@ OPERATIONS = (
             200: Answer(description="No new job: every card was known or refused.", body=FeedReply),
         },
         problems={409: "The server cannot confirm the write that `durable` asks for; the jobs are accepted."},
+    ),
+    Operation(
+        method="POST",
+        path="/v1/check",
+        name="checkFeed",
+        tag="jobs",
+        summary="Say what of an odds feed would fail, without making a job.",
+        description=(
+            "Reads the feed as `POST /v1/feeds/odds` does, and names what would go wrong: fighters that the model does "
+            "not know, with the nearest names, prices that are too old or not valid in this notation, events that are "
+            "listed twice or share a fighter, and cards that have begun. Nothing is stored."
+        ),
+        role=Role.PRODUCER,
+        parameters=tuple(option for option in OPTIONS if option.name != "contributions"),
+        body=FEED,
+        examples={"odds": EXAMPLE},
+        answers={200: Answer(description="What would become of each card.", body=CheckReply)},
     ),
 )

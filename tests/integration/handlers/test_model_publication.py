@@ -9,6 +9,7 @@ import pytest
 
 from engine.ensemble import ProductionEnsembleManager
 from engine.model.bundle import Bundle
+from engine.model.trained_ensemble import load_ensemble
 from ledger.contracts.failures import FailureCode, JobRefusedError
 from ledger.contracts.jobs import TrainEnsemble
 from ledger.ledger import Ledger
@@ -41,7 +42,7 @@ def context_of(ledger: Ledger, folder: Path) -> JobContext:
 @pytest.fixture
 def context(bundle: Bundle, ledger: Ledger) -> JobContext:
     made = context_of(ledger, bundle.folder.parent)
-    register_model(made, bundle.digest, bundle.manifest)
+    register_model(made, bundle)
     return made
 
 
@@ -49,6 +50,15 @@ def test_what_is_told_twice_is_told_once(bundle: Bundle, context: JobContext, le
     assert [assign_alias(context, CHAMPION, bundle.digest) for _ in range(2)] == [CHAMPION] * 2
     assert len(ledger.aliases.history(CHAMPION)) == 1
     assert ledger.models.all()[0]["summary"]["config"] == bundle.manifest["config"]
+
+
+def test_the_fighters_of_a_model_are_published_with_it(bundle: Bundle, context: JobContext, ledger: Ledger) -> None:
+    snapshot = load_ensemble(bundle).snapshot
+    published = ledger.fighters.find(bundle.digest)
+    assert snapshot is not None
+    assert published is not None
+    assert (published.ids, published.names) == (snapshot.fighter_ids.tolist(), snapshot.names.tolist())
+    assert ledger.fighters.find("0" * 64) is None
 
 
 def test_of_two_first_trainings_the_slower_makes_a_challenger(
@@ -68,7 +78,7 @@ def test_of_two_first_trainings_the_slower_makes_a_challenger(
 def test_a_model_that_the_worker_cannot_prove_gets_no_name(bundle: Bundle, ledger: Ledger, tmp_path: Path) -> None:
     other = wrong(trained(tmp_path, seed=2))
     context = context_of(ledger, tmp_path)
-    register_model(context, other.digest, other.manifest)
+    register_model(context, other)
     for message in ("differ by at most", "was changed"):
         with pytest.raises(JobRefusedError, match=message) as refused:
             assign_alias(context, CHAMPION, other.digest)

@@ -7,10 +7,10 @@ ledger are idempotent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from engine.model.bundle import Bundle
+from engine.model.trained_ensemble import load_ensemble
 from ledger.models.aliases import ANY_DIGEST, CHALLENGER, CHAMPION
+from ledger.models.fighter_directories import FighterDirectory
 from ledger.operations.control_store import ControlConflictError
 from workers.jobs.context import JobContext
 from workers.jobs.retry import retry_until_available
@@ -31,10 +31,24 @@ SUMMARY_FIELDS = (
 """Fields of a manifest that the ledger stores, so that models can be compared without opening them."""
 
 
-def register_model(context: JobContext, digest: str, manifest: Mapping[str, Any]) -> None:
-    """Register a model; wait while the ledger is unavailable, since a training is too expensive to repeat."""
+def register_model(context: JobContext, bundle: Bundle) -> None:
+    """Register a model and the fighters that it knows.
+
+    Waits while the ledger is unavailable, since a training is too expensive to repeat.
+    """
+    manifest = bundle.manifest
     summary = {name: manifest[name] for name in SUMMARY_FIELDS if name in manifest}
-    retry_until_available(lambda: context.ledger.models.register(digest, summary))
+    if (fighters := known_fighters(bundle)) is not None:
+        retry_until_available(lambda: context.ledger.fighters.publish(bundle.digest, fighters))
+    retry_until_available(lambda: context.ledger.models.register(bundle.digest, summary))
+
+
+def known_fighters(bundle: Bundle) -> FighterDirectory | None:
+    """Return the fighters of a model; None if it was trained on a feature matrix and knows none."""
+    snapshot = load_ensemble(bundle).snapshot
+    if snapshot is None:
+        return None
+    return FighterDirectory(snapshot.fighter_ids.tolist(), snapshot.names.tolist(), snapshot.ambiguous.tolist())
 
 
 def assign_alias(context: JobContext, alias: str, digest: str) -> str:

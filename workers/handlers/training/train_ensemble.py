@@ -72,7 +72,7 @@ def _train(job: TrainEnsemble, context: JobContext, state: FanOutState) -> Train
             prepared.manifest["about"],
         )
     store.publish(bundle)
-    register_model(context, bundle.digest, bundle.manifest)
+    register_model(context, bundle)
     alias = None if job.alias is None else assign_alias(context, job.alias, bundle.digest)
     return training_report(bundle, alias)
 

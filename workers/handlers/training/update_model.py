@@ -44,7 +44,7 @@ def update_model(job: UpdateModel, context: JobContext) -> UpdateReport:
         bundle, report = derive_model(job, context, store.folder)
     if report.changed:
         store.publish(bundle)
-        register_model(context, bundle.digest, bundle.manifest)
+        register_model(context, bundle)
         retry_until_available(lambda: local_verifier(context.models)(bundle.digest))
     return report
 
