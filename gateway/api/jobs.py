@@ -123,6 +123,12 @@ async def get_outcome(
     return json_response(outcome)
 
 
+@get("/v1/jobs/{job_id:str}/history", opt={"role": Role.READER}, sync_to_thread=True)
+def get_history(ledger: Ledger, job_id: JobId) -> Response[bytes]:
+    """Return the history of a job: its claims and how each ended, and the log lines about it."""
+    return json_response(ledger.job_histories.get(job_id))
+
+
 @post("/v1/jobs/{job_id:str}/cancel", opt={"role": Role.PRODUCER}, status_code=200)
 async def cancel_job(client: AsyncClient, job_id: JobId) -> Response[bytes]:
     """End a job that has no outcome yet, and return its state."""
@@ -150,4 +156,4 @@ def _check_kind(job: Job, caller: Caller) -> None:
         raise ProblemError(403, f"a {kind_of(job)} job needs the role operator, {caller.name!r} is a producer")
 
 
-ROUTES = (submit_job, list_jobs, get_job, get_outcome, cancel_job, submit_replay)
+ROUTES = (submit_job, list_jobs, get_job, get_outcome, get_history, cancel_job, submit_replay)

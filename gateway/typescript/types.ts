@@ -801,6 +801,53 @@ export interface IntervalOptions {
 /** A job, by its `kind`. */
 export type Job = PredictCard | TrainEnsemble | Backtest | JudgeModels | CheckHealth | Replay | ReproduceTraining | CollectGarbage | ReviewModel | CompareModels | UpdateModel;
 
+/** One event of a job, on the server's clock. */
+export interface JobEvent {
+  event: JobEventKind;
+  at: string;
+  /** The claim; `worker` is `node#incarnation/process`. */
+  attempt?: number | null;
+  /** The claim; `worker` is `node#incarnation/process`. */
+  fence?: number | null;
+  /** The claim; `worker` is `node#incarnation/process`. */
+  worker?: string | null;
+  /** Why the claim ended, or code and message of the failure. */
+  reason?: string | null;
+  /** Who submitted the job. */
+  caller?: string | null;
+}
+
+/** What happened to a job. */
+export type JobEventKind = "cancelled" | "claimed" | "expired" | "failed" | "lease_expired" | "released" | "snoozed" | "submitted" | "succeeded" | "undelivered" | "worker_lost";
+
+/** The history of a job, oldest event first. */
+export interface JobHistory {
+  job: JobSummary;
+  events: JobEvent[];
+  /** How many of the oldest claims and their ends are no longer kept. */
+  dropped_events?: number;
+  /** Provenance of the outcome, if a worker produced it. */
+  provenance?: Provenance | null;
+  /** The job that repeats this dead letter, and the dead letter that this job repeats. */
+  requeued_as?: string | null;
+  /** The job that repeats this dead letter, and the dead letter that this job repeats. */
+  requeued_from?: string | null;
+  /** The last log lines about the job, and how many before them are no longer kept. */
+  log?: JobLogLine[];
+  /** The last log lines about the job, and how many before them are no longer kept. */
+  dropped_log_lines?: number;
+}
+
+/** A log line about a job. The time is the worker's; `fields` are the further fields of the line. */
+export interface JobLogLine {
+  at: string;
+  level: string;
+  event: string;
+  logger?: string;
+  pid?: number | null;
+  fields?: Record<string, unknown>;
+}
+
 /**
  * A page of jobs, newest first.
  *
@@ -1849,6 +1896,7 @@ export interface Operations {
   listJobs: { arguments: { state?: ("cancelled" | "expired" | "failed" | "forgotten" | "queued" | "running" | "succeeded" | "unknown")[]; kind?: string[]; caller?: string; card?: string; since?: string; until?: string; internal?: boolean; limit?: number; cursor?: string; }; answer: JobPage };
   jobStatus: { arguments: { job_id: string; }; answer: JobStatus };
   jobOutcome: { arguments: { job_id: string; wait?: number; }; answer: Outcome | JobStatus };
+  jobHistory: { arguments: { job_id: string; }; answer: JobHistory };
   cancelJob: { arguments: { job_id: string; }; answer: JobStatus };
   replayJob: { arguments: { job_id: string; retrain?: boolean; }; answer: Receipt };
   submitFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; contributions?: boolean; strict?: boolean; "Idempotency-Key"?: string; "X-Correlation-ID"?: string; durable?: boolean; body: unknown[] | Record<string, unknown>; }; answer: FeedReply };
@@ -1896,6 +1944,7 @@ export const OPERATIONS = {
   listJobs: { method: "GET", url: "/v1/jobs", path: [], query: ["state", "kind", "caller", "card", "since", "until", "internal", "limit", "cursor"], header: [] },
   jobStatus: { method: "GET", url: "/v1/jobs/{job_id}", path: ["job_id"], query: [], header: [] },
   jobOutcome: { method: "GET", url: "/v1/jobs/{job_id}/outcome", path: ["job_id"], query: ["wait"], header: [] },
+  jobHistory: { method: "GET", url: "/v1/jobs/{job_id}/history", path: ["job_id"], query: [], header: [] },
   cancelJob: { method: "POST", url: "/v1/jobs/{job_id}/cancel", path: ["job_id"], query: [], header: [] },
   replayJob: { method: "POST", url: "/v1/jobs/{job_id}/replay", path: ["job_id"], query: ["retrain"], header: [] },
   submitFeed: { method: "POST", url: "/v1/feeds/odds", path: [], query: ["price_format", "model", "deadline", "priced_at", "devig_method", "debutant", "max_quote_age_seconds", "quote_age_limit_seconds", "contributions", "strict", "durable"], header: ["Idempotency-Key", "X-Correlation-ID"] },

@@ -6,6 +6,7 @@ from gateway.security.caller import Role
 from gateway.specification.operations import Answer, Operation, header, path_parameter, query
 from gateway.specification.table import examples
 from ledger.contracts.job_state import JobState, JobStatus, Outcome, Receipt
+from ledger.jobs.job_history import JobHistory
 from ledger.jobs.job_index import MAX_PAGE_JOBS, JobPage
 
 JOB_ID = path_parameter("job_id", "Id of the job.")
@@ -102,6 +103,17 @@ OPERATIONS = (
             202: Answer(description="There is no outcome yet: the state.", body=JobStatus),
         },
         problems={**GONE, 502: "A newer version wrote the outcome."},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/jobs/{job_id}/history",
+        name="jobHistory",
+        tag="jobs",
+        summary="Return the history of a job: its claims, how each ended, and the log lines about it.",
+        role=Role.READER,
+        parameters=(JOB_ID,),
+        answers={200: Answer(description="What happened to the job, oldest first.", body=JobHistory)},
+        problems=GONE,
     ),
     Operation(
         method="POST",

@@ -196,3 +196,13 @@ def test_a_query_that_cannot_be_meant_is_refused(http: httpx.Client, query: str,
     reply = http.get(f"/v1/jobs?{query}")
     assert reply.status_code == status
     assert reply.json()["status"] == status
+
+
+def test_the_history_of_a_job_names_who_did_what(http: httpx.Client, gateway_ledger: Ledger) -> None:
+    job_id = submit(http, health_check()).json()["job_id"]
+    while settle_next(gateway_ledger) != job_id:
+        pass
+    history = http.get(f"/v1/jobs/{job_id}/history").json()
+    assert [event["event"] for event in history["events"]] == ["submitted", "claimed", "succeeded"]
+    assert history["events"][0]["caller"] == "local"
+    assert http.get("/v1/jobs/no-such-job/history").status_code == 404
