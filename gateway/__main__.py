@@ -16,7 +16,7 @@ import uvicorn
 
 from gateway.app import create_gateway
 from gateway.logs import configure_logging
-from gateway.server.address import check_address
+from gateway.server.address import check_address, check_certificate
 from gateway.server.http_server import GatewayServer
 from gateway.server.protocol import limited_protocol
 from gateway.settings import GatewaySettings
@@ -38,6 +38,7 @@ def main() -> int:
     as_json = parser.parse_args().json
     try:
         settings = GatewaySettings.from_env()
+        check_certificate(settings)
         ledger = Ledger.connect(ledger_settings())
         check_address(settings, has_tokens=ledger.tokens.exist())
         alert_kinds()  # an invalid override is refused here

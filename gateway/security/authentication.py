@@ -15,6 +15,8 @@ from ledger.operations.tokens import TokenRecord
 
 KEPT_SECONDS = 5.0
 """How long a valid token is taken for valid without asking the ledger; a revocation takes effect within this time."""
+NO_TOKEN_SECONDS = 1.0
+"""How long a gateway may take to notice the first token that is made."""
 _MAX_KEPT = 10_000
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="cornerman"'}
 
@@ -32,6 +34,7 @@ class Authenticator:
         self._sessions = ledger.sessions
         self._kept: OrderedDict[str, tuple[TokenRecord, float]] = OrderedDict()
         self._any_token = False
+        self._asked_again_at = 0.0
 
     async def caller_of(self, headers: dict[str, str], *, tls: bool) -> Caller | None:
         """Return the caller of a request, None if it has no token and needs one for what is not open to all.
@@ -60,8 +63,10 @@ class Authenticator:
         return Caller(record.caller, record.role)
 
     async def _tokens_needed(self) -> bool:
-        if not self._any_token:
+        now = time.monotonic()
+        if not self._any_token and now >= self._asked_again_at:
             self._any_token = await self._tokens.exist()
+            self._asked_again_at = now + NO_TOKEN_SECONDS
         return self._any_token
 
     async def _record(self, text: str) -> TokenRecord | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 
 from gateway.settings import GatewaySettings
 
@@ -37,3 +38,17 @@ def check_address(settings: GatewaySettings, *, has_tokens: bool) -> None:
             "CORNERMAN_GATEWAY_CERTIFICATE and CORNERMAN_GATEWAY_CERTIFICATE_KEY, or if a proxy does TLS, "
             "CORNERMAN_GATEWAY_BEHIND_PROXY to its address"
         )
+
+
+def check_certificate(settings: GatewaySettings) -> None:
+    """Refuse a certificate that cannot be used. Raises ValueError naming the settings."""
+    if not settings.gateway_certificate:
+        return
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(settings.gateway_certificate, settings.gateway_certificate_key)
+    except OSError as error:
+        raise ValueError(
+            "the files of CORNERMAN_GATEWAY_CERTIFICATE and CORNERMAN_GATEWAY_CERTIFICATE_KEY are no certificate with "
+            f"its key in PEM: {error.strerror or error}"
+        ) from error

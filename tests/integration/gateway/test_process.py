@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import socket
+import ssl
 from pathlib import Path
 
 import httpx
 import pytest
 
 from ledger.settings import LedgerSettings
+from tests.support.certificates import make_certificate
 from tests.support.gateways import GatewayProcess, refused_start, running_gateway
 
 
@@ -117,3 +119,19 @@ def test_requests_are_counted_by_route_and_caller(http: httpx.Client) -> None:
     assert 'route="other",status="404"' in text
     assert "no/such" not in text
     assert "cornerman_gateway_followers 0.0" in text
+
+
+def test_it_speaks_tls_with_a_certificate(ledger_settings: LedgerSettings, tmp_path: Path) -> None:
+    authority = make_certificate(tmp_path)
+    files = {"gateway_certificate": authority, "gateway_certificate_key": authority.with_name("key.pem")}
+    with running_gateway(ledger_settings, tmp_path, **files) as gateway:
+        assert gateway.url.startswith("https://")
+        port = httpx.URL(gateway.url).port
+        trusting = ssl.create_default_context(cafile=str(authority))
+        assert httpx.get(f"https://localhost:{port}/readyz", verify=trusting).status_code == 200
+        with pytest.raises(httpx.ConnectError, match="certificate"):
+            httpx.get(f"https://localhost:{port}/readyz")
+        with pytest.raises(httpx.TransportError):  # plain HTTP is not answered there
+            httpx.get(f"http://localhost:{port}/readyz")
+    code, text = refused_start(ledger_settings, **{**files, "gateway_certificate": tmp_path / "absent.pem"})
+    assert (code, "CORNERMAN_GATEWAY_CERTIFICATE" in text, "Traceback" in text) == (78, True, False)

@@ -33,10 +33,13 @@ def check() -> CheckHealth:
     return CheckHealth(model=uuid.uuid4().hex)
 
 
-def test_everybody_is_the_operator_until_a_token_is_made(ledger: Ledger, tmp_path: Path) -> None:
+def test_everybody_is_the_operator_until_a_token_is_made(
+    ledger: Ledger, tmp_path: Path, until: Callable[..., None]
+) -> None:
     with running_gateway(ledger.settings, tmp_path) as gateway, gateway.client() as http:
         assert submit(http, check()).status_code == 201
         token(ledger, "odds", Role.READER)
+        until(lambda: http.get("/v1/jobs").status_code == 401, 10)
         refused = submit(http, check())
         assert refused.status_code == 401
         assert refused.headers["www-authenticate"].startswith("Bearer")

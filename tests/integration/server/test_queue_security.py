@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -33,6 +32,7 @@ from ledger.webhooks.delivery_queue import DeliveryResult, HeldWebhook
 from producer.cli.main import main
 from producer.output.exit_codes import ExitCode
 from tests.support.acl_server import ROLES, USERS, guarded_server, url_of, users_text
+from tests.support.certificates import make_certificate
 from workers.app import create_app
 from workers.settings import WorkerSettings
 
@@ -281,14 +281,6 @@ def test_nobody_comes_in_without_a_name(guarded: str) -> None:
         Ledger.connect(LedgerSettings(redis_url=f"redis://{guarded}"))
 
 
-def certificate(folder: Path) -> Path:
-    """A throw-away certificate for localhost, and its key beside it."""
-    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "ca.pem")]
-    subprocess.run([*request, "-addext", "subjectAltName=DNS:localhost", *files], check=True, capture_output=True)
-    return folder / "ca.pem"
-
-
 @contextmanager
 def tls_before(address: str, authority: Path) -> Iterator[int]:
     """Put TLS before a server that has none, and yield the port: what stunnel does, in a thread for each connection."""
@@ -331,7 +323,7 @@ def tls_before(address: str, authority: Path) -> Iterator[int]:
 @pytest.fixture
 def tls(valkey: EmbeddedServer, tmp_path: Path) -> Iterator[str]:
     """A `rediss://` address whose certificate only those trust who name it."""
-    authority = certificate(tmp_path)
+    authority = make_certificate(tmp_path)
     with tls_before(valkey.url.removeprefix("redis://"), authority) as port:
         yield f"rediss://localhost:{port}/0?ssl_ca_certs={authority}"
 

@@ -193,6 +193,13 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
     shop("operator", "webhooks replay", hook, "--all")
     shop("operator", "webhooks delete", hook)
 
+    # The tokens of gateways.
+    token = shop("operator", "tokens create", "odds", "--role", "producer", *WHY)["token"]["token_id"]
+    shop("operator", "tokens limit", "odds", "--rate", "10", *WHY)
+    shop("operator", "tokens list")
+    shop("operator", "tokens revoke", token, *WHY)
+    shop("operator", "tokens history")
+
     # The controls.
     shop("operator", "set", "max_threads=1", *WHY)
     shop("operator", "unset", "max_threads", *WHY)

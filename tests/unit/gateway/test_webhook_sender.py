@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import pytest
 from gateway.webhooks import sender as sender_module
 from gateway.webhooks.retries import Response
 from gateway.webhooks.sender import MAX_BODY_BYTES, Sender
+from tests.support.certificates import make_certificate
 from tests.support.webhook_receiver import Reply, WebhookReceiver
 
 ALLOWED = frozenset({"127.0.0.1", "localhost"})
@@ -162,10 +162,7 @@ class TestTLS:
 
     @pytest.fixture
     def receiver(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebhookReceiver]:
-        request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=receiver"]
-        files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "ca.pem")]
-        name = ["-addext", "subjectAltName=DNS:receiver.example"]
-        subprocess.run([*request, *name, *files], check=True, capture_output=True)
+        make_certificate(tmp_path, "receiver.example")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         monkeypatch.setattr(
             socket, "getaddrinfo", lambda host, port, **_: [(socket.AF_INET, 1, 6, "", ("127.0.0.1", port))]
