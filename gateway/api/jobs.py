@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -110,17 +111,16 @@ async def get_outcome(
     wait: Annotated[float, Parameter(ge=0, le=3600, description="Seconds to wait for the outcome.")] = 0.0,
 ) -> Response[bytes]:
     """Return the outcome of a job; 202 and its state if it has none after `wait` seconds."""
-    try:
-        limit = min(wait, max_wait_seconds)
-        outcome = await client.wait(job_id, limit) if limit > 0 else await client.outcome(job_id)
-    except WaitTimeoutError:
-        outcome = None
-    if outcome is None:
-        status = existing_status(await client.status(job_id))
-        outcome = await client.outcome(job_id) if status.state.final else None  # settled in between
-        if outcome is None:
-            return json_response(status, 202)
-    return json_response(outcome)
+    document = await client.ledger.outcome_document(job_id)
+    if document is not None:
+        return json_response(document)
+    if (limit := min(wait, max_wait_seconds)) > 0:
+        with suppress(WaitTimeoutError):
+            return json_response(await client.wait(job_id, limit))
+    status = existing_status(await client.status(job_id))
+    if not status.state.final:
+        return json_response(status, 202)
+    return json_response(await client.ledger.outcome_document(job_id))  # it was settled in between
 
 
 @get("/v1/jobs/{job_id:str}/history", opt={"role": Role.READER}, sync_to_thread=True)

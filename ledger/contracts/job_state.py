@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from ledger.contracts.failures import Failure
 from ledger.contracts.provenance import Provenance
@@ -90,4 +90,20 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
     failure: Failure | None = None
     correlation_id: str | None = None
     origin: Provenance | None = None
+    caller: str | None = None
+
+
+class OutcomeDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An outcome whose parts are still the JSON that was stored; it encodes to the JSON of the `Outcome`."""
+
+    job_id: str
+    kind: str
+    state: str
+    attempt: int
+    submitted_at: datetime
+    settled_at: datetime
+    report: Raw | None = None
+    failure: Raw | None = None
+    correlation_id: str | None = None
+    origin: Raw | None = None
     caller: str | None = None

@@ -11,7 +11,7 @@ import msgspec
 
 from ledger.contracts import codec
 from ledger.contracts.failures import LedgerError, UnknownJobError, WaitTimeoutError
-from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress
+from ledger.contracts.job_state import JobState, JobStatus, Outcome, OutcomeDocument, Progress
 from ledger.contracts.provenance import decode_provenance
 from ledger.server.base_server import BaseServer, to_datetime
 from ledger.server.connection_pool import Command, with_deadline
@@ -112,6 +112,26 @@ class OutcomeExchanges:
             except UnreadableOutcomeError as error:
                 found.append(error)
         return found
+
+    def outcome_document(self, job_id: str) -> Exchange[OutcomeDocument | None]:
+        """Implement `AsyncLedger.outcome_document`."""
+        record = yield from self._server.command(*self._query(job_id))
+        state, kind, attempt, submitted, settled, report, failure, correlation, origin, caller = record
+        if state is None or settled is None:
+            return None
+        return OutcomeDocument(
+            job_id=job_id,
+            kind=kind.decode(),
+            state=state.decode(),
+            attempt=int(attempt),
+            submitted_at=to_datetime(submitted),
+            settled_at=to_datetime(settled),
+            report=msgspec.Raw(report) if report else None,
+            failure=msgspec.Raw(failure) if failure else None,
+            correlation_id=correlation.decode() if correlation else None,
+            origin=msgspec.Raw(origin) if origin else None,
+            caller=caller.decode() if caller else None,
+        )
 
     def cancel(self, job_id: str) -> Exchange[JobStatus]:
         """Implement `Ledger.cancel`."""
