@@ -137,7 +137,7 @@ def memory_group() -> Iterator[Path]:
 
 
 def test_what_the_kernel_kills_for_memory_is_tried_again_and_ends_as_worker_lost(
-    ledger: Ledger, start_pool: Callable[..., Any], memory_group: Path
+    ledger: Ledger, start_pool: Callable[..., Any], memory_group: Path, until: Callable[..., None]
 ) -> None:
     """The last line, which only counts where all others are too slow: so the memory monitor is made to sleep.
 
@@ -146,7 +146,9 @@ def test_what_the_kernel_kills_for_memory_is_tried_again_and_ends_as_worker_lost
     """
     pool = start_pool(concurrency=1, CORNERMAN_SPARE_MEMORY_MB="0", CORNERMAN_MEMORY_CHECK_INTERVAL_SECONDS="60")
     (child,) = pool.children()
-    assert Path(f"/proc/{child.pid}/oom_score_adj").read_text().strip() == "500"
+    until(
+        lambda: Path(f"/proc/{child.pid}/oom_score_adj").read_text().strip() == "500", 10
+    )  # it sets it when it starts
     assert Path(f"/proc/{pool.pid}/oom_score_adj").read_text().strip() == "0"
     lost = ledger.wait(ledger.submit(CheckHealth(nonce=f"fill:4000:{memory_group}")).job_id, WAIT_SECONDS)
     assert lost.failure is not None

@@ -28,6 +28,7 @@ CALLERS = {
     "list_running": ("worker",),
     "log_lines": ("worker",),
     "progress": ("worker",),
+    "publish_fighters": ("worker",),
     "purge": ("operator", "gateway"),
     "quarantine": ("worker",),
     "reap": ("worker",),

@@ -54,13 +54,17 @@ def events(told: Told) -> list[str]:
     return [line["event"] for line in told()]
 
 
+def file_handler() -> logging.Handler:
+    return next(handler for handler in logging.getLogger().handlers if hasattr(handler, "_limit_bytes"))
+
+
 @pytest.mark.usefixtures("capsys")
 def test_a_file_that_cannot_be_rotated_grows_on(tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "pool.jsonl"
     obstacle = tmp_path / "pool.jsonl.1"
     obstacle.mkdir()
     log = configure(file, log_files=1)
-    monkeypatch.setattr(logging.getLogger().handlers[1], "_limit_bytes", 10)
+    monkeypatch.setattr(file_handler(), "_limit_bytes", 10)
     for number in range(5):
         log.info("line %d", number)
     assert [json.loads(line)["event"] for line in file.read_text().splitlines() if "line" in line] == [
@@ -108,7 +112,7 @@ def test_who_rotates_and_stands_still_holds_up_nobody(tmp_path: Path, monkeypatc
     file = tmp_path / "pool.jsonl"
     log = configure(file)
     log.info("the first")
-    monkeypatch.setattr(logging.getLogger().handlers[1], "_limit_bytes", 10)
+    monkeypatch.setattr(file_handler(), "_limit_bytes", 10)
     with open(f"{file}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         writing = threading.Thread(target=log.info, args=("the second",), daemon=True)
