@@ -7,6 +7,7 @@ that cannot work.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import socket
 import sys
@@ -29,6 +30,8 @@ CANNOT_REACH_SERVER = 69  # as in sysexits.h: EX_UNAVAILABLE
 CANNOT_LISTEN = 71  # EX_OSERR
 BAD_SETTING = 78  # EX_CONFIG
 SHUTDOWN_SECONDS = 5
+GARBAGE_THRESHOLD = 20_000
+"""Objects between two collections: a card has some hundreds, none of them in a cycle."""
 
 
 def main() -> int:
@@ -57,6 +60,8 @@ def main() -> int:
     server = GatewayServer(_config(settings, gateway.app), on_exit=gateway.outcomes.close)
     url = _url(settings, listener)
     print(json.dumps({"url": url}) if as_json else url, flush=True)  # noqa: T201 - for the caller
+    gc.freeze()  # what was imported lives as long as the process
+    gc.set_threshold(GARBAGE_THRESHOLD)
     try:
         server.run(sockets=[listener])
     finally:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from litestar import Litestar, Request, Router
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.response import Response
@@ -104,7 +105,6 @@ def create_gateway(settings: GatewaySettings, ledger: Ledger) -> Gateway:
         "client": client,
         "feed": outcomes,
         "registry": metrics.registry,
-        "max_wait_seconds": settings.gateway_max_wait_seconds,
         "alert_kinds": alert_kinds(),
     }
 
@@ -134,11 +134,11 @@ def create_gateway(settings: GatewaySettings, ledger: Ledger) -> Gateway:
         # In a router of their own, because two handlers of one path in threads fail if the application registers them.
         route_handlers=[Router("/", route_handlers=[route for subject in SUBJECTS for route in subject.ROUTES])],
         dependencies={name: Provide(_constant(value), sync_to_thread=False) for name, value in values.items()},
-        guards=[check_role],
         before_request=_prepare,
         exception_handlers={Exception: _error_response, HTTPException: _error_response},
         lifespan=[open_client, run_relay],
         openapi_config=None,
+        state=State({"max_wait_seconds": settings.gateway_max_wait_seconds}),
         logging_config=None,
         signature_types=[AsyncClient, Client, CollectorRegistry, Ledger, OutcomeFeed],
     )
@@ -174,6 +174,7 @@ async def _prepare(request: Request[Any, Any, Any]) -> None:
         name: _decoded(value) if isinstance(value, str) else value
         for name, value in request.scope["path_params"].items()
     }
+    check_role(request, request.route_handler)  # not a guard: for those Litestar copies the handler at each request
     check_query(request)
     if request.route_handler.opt.get("form"):
         await check_form(request)

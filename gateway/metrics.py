@@ -31,6 +31,7 @@ class RequestMetrics:
             registry=self.registry,
         )
         self._callers: set[str] = set()
+        self._children: dict[tuple[str, str, int, str], tuple[Counter, Histogram]] = {}
 
     def count_followers(self, followers: Callable[[], int]) -> None:
         """Show the number of followers of the outcomes."""
@@ -41,8 +42,13 @@ class RequestMetrics:
         """Count a request; `route` is the template of its path, None if there is none."""
         named = route or OTHER
         method = method if route else OTHER
-        self._requests.labels(method, named, str(status), self._label(caller)).inc()
-        self._seconds.labels(method, named).observe(seconds)
+        key = (method, named, status, self._label(caller))
+        if key not in self._children:  # looking labels up takes longer than counting
+            child = self._requests.labels(method, named, str(status), key[3])
+            self._children[key] = (child, self._seconds.labels(method, named))
+        counter, histogram = self._children[key]
+        counter.inc()
+        histogram.observe(seconds)
 
     def _label(self, caller: str | None) -> str:
         if caller is None:

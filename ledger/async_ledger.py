@@ -8,7 +8,13 @@ from typing import Self
 
 from ledger.contracts.job_state import JobStatus, Outcome, OutcomeDocument, Progress, Receipt
 from ledger.contracts.reports import Report
-from ledger.jobs.outcome_reader import OutcomeExchanges, OutcomePage, OutcomesMissedError
+from ledger.jobs.outcome_reader import (
+    OutcomeExchanges,
+    OutcomePage,
+    OutcomesMissedError,
+    decode_document,
+    decode_outcome,
+)
 from ledger.jobs.submission import JobInput, SubmissionExchanges
 from ledger.operations.sessions import AsyncSessions
 from ledger.operations.tokens import AsyncTokens
@@ -127,7 +133,12 @@ class AsyncLedger:
         self, job_id: str, timeout_seconds: float, *, on_progress: Callable[[Progress], None] | None = None
     ) -> Outcome:
         """Wait for a job's outcome and return it, as `Ledger.wait` does. A cancelled wait leaves nothing behind."""
-        wait = self._outcomes.wait(job_id, timeout_seconds, on_progress, read_first=True)
+        wait = self._outcomes.wait(job_id, timeout_seconds, on_progress, decode_outcome, read_first=True)
+        return await self.server.run_subscribed(wait)
+
+    async def wait_document(self, job_id: str, timeout_seconds: float) -> OutcomeDocument:
+        """Wait for a job's outcome as `wait` does, and return it as `outcome_document` does."""
+        wait = self._outcomes.wait(job_id, timeout_seconds, None, decode_document, read_first=True)
         return await self.server.run_subscribed(wait)
 
     async def follow(

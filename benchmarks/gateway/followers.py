@@ -16,6 +16,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 import psutil
@@ -31,7 +32,7 @@ from ledger.settings import LedgerSettings
 
 COMMAND = "python -m benchmarks.gateway.followers"
 LIMIT_KB = 40.0
-TIMEOUT_SECONDS = 300.0
+TIMEOUT_SECONDS = 120.0
 _EVENT = b"\nevent: outcome\n"
 _BATCH = 500
 
@@ -114,8 +115,7 @@ class Follower(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for the stream."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
-        transport.write(b"GET /v1/outcomes/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        cast(asyncio.Transport, transport).write(b"GET /v1/outcomes/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
     def data_received(self, data: bytes) -> None:
         """Count the events; one may be split between two pieces."""

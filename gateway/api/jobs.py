@@ -105,18 +105,18 @@ async def get_job(client: AsyncClient, job_id: JobId) -> Response[bytes]:
 
 @get("/v1/jobs/{job_id:str}/outcome", opt={"role": Role.READER})
 async def get_outcome(
+    request: Request[Caller, Any, Any],
     client: AsyncClient,
-    max_wait_seconds: float,
     job_id: JobId,
     wait: Annotated[float, Parameter(ge=0, le=3600, description="Seconds to wait for the outcome.")] = 0.0,
 ) -> Response[bytes]:
     """Return the outcome of a job; 202 and its state if it has none after `wait` seconds."""
-    document = await client.ledger.outcome_document(job_id)
-    if document is not None:
-        return json_response(document)
-    if (limit := min(wait, max_wait_seconds)) > 0:
+    limit = min(wait, request.app.state.max_wait_seconds)
+    if limit > 0:
         with suppress(WaitTimeoutError):
-            return json_response(await client.wait(job_id, limit))
+            return json_response(await client.ledger.wait_document(job_id, limit))
+    elif (document := await client.ledger.outcome_document(job_id)) is not None:
+        return json_response(document)
     status = existing_status(await client.status(job_id))
     if not status.state.final:
         return json_response(status, 202)

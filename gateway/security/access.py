@@ -16,10 +16,8 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
-async def check_role(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+def check_role(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Refuse callers whose role is lower than the `role` option of the route; a route without it is open to all.
-
-    Asynchronous, because Litestar would run it in a thread otherwise.
 
     Raises
     ------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -25,6 +25,9 @@ FINAL_READ_SECONDS = 0.5
 """Minimum time that a waiter's read of the record may take, even after the waiter's timeout."""
 _MAX_SEQUENCE = 10**18
 _PLACE = re.compile("[0-9]{1,19}(-[0-9]{1,19})?")
+Record = list[bytes | None]
+"""The fields `_OUTCOME` of a record."""
+Read = TypeVar("Read")
 _progress_decoder = msgspec.json.Decoder(Progress)
 _news_decoder = msgspec.msgpack.Decoder(list[str | bool])
 
@@ -100,7 +103,7 @@ class OutcomeExchanges:
 
     def outcome(self, job_id: str) -> Exchange[Outcome | None]:
         """Implement `Ledger.outcome`."""
-        return _outcome_of(job_id, (yield from self._server.command(*self._query(job_id))))
+        return decode_outcome(job_id, (yield from self._server.command(*self._query(job_id))))
 
     def outcomes(self, job_ids: Sequence[str]) -> Exchange[list[Outcome | UnreadableOutcomeError | None]]:
         """Return the outcomes of jobs, read in one step; an error takes the place of one that cannot be read."""
@@ -108,30 +111,14 @@ class OutcomeExchanges:
         found: list[Outcome | UnreadableOutcomeError | None] = []
         for job_id, record in zip(job_ids, records, strict=True):
             try:
-                found.append(_outcome_of(job_id, record))
+                found.append(decode_outcome(job_id, record))
             except UnreadableOutcomeError as error:
                 found.append(error)
         return found
 
     def outcome_document(self, job_id: str) -> Exchange[OutcomeDocument | None]:
         """Implement `AsyncLedger.outcome_document`."""
-        record = yield from self._server.command(*self._query(job_id))
-        state, kind, attempt, submitted, settled, report, failure, correlation, origin, caller = record
-        if state is None or settled is None:
-            return None
-        return OutcomeDocument(
-            job_id=job_id,
-            kind=kind.decode(),
-            state=state.decode(),
-            attempt=int(attempt),
-            submitted_at=to_datetime(submitted),
-            settled_at=to_datetime(settled),
-            report=msgspec.Raw(report) if report else None,
-            failure=msgspec.Raw(failure) if failure else None,
-            correlation_id=correlation.decode() if correlation else None,
-            origin=msgspec.Raw(origin) if origin else None,
-            caller=caller.decode() if caller else None,
-        )
+        return decode_document(job_id, (yield from self._server.command(*self._query(job_id))))
 
     def cancel(self, job_id: str) -> Exchange[JobStatus]:
         """Implement `Ledger.cancel`."""
@@ -143,10 +130,11 @@ class OutcomeExchanges:
         job_id: str,
         timeout_seconds: float,
         on_progress: Callable[[Progress], None] | None,
+        decode: Callable[[str, Record], Read | None],
         *,
         read_first: bool = False,
-    ) -> SubscribedExchange[Outcome]:
-        """Implement `Ledger.wait`.
+    ) -> SubscribedExchange[Read]:
+        """Implement `Ledger.wait`; `decode` makes the result of the fields `_OUTCOME`.
 
         Sleeps on the job's channel, on which the outcome itself is published. It subscribes before it reads the record,
         so that no outcome is missed in between, and reads it again every `poll_fallback_seconds`, because a published
@@ -159,17 +147,20 @@ class OutcomeExchanges:
             with with_deadline(max(deadline, started_seconds + FINAL_READ_SECONDS)):
                 outcome = None
                 if read_first:
-                    outcome = yield from self._read_record(job_id, (yield from self._server.command(*query)))
+                    record = yield from self._server.command(*query)
+                    outcome = yield from self._read_record(job_id, record, decode)
                 if outcome is None:
-                    outcome = yield from self._read_record(job_id, (yield Subscribe(self._channel(job_id), query)))
+                    record = yield Subscribe(self._channel(job_id), query)
+                    outcome = yield from self._read_record(job_id, record, decode)
             while outcome is None and (remaining := deadline - time.monotonic()) > 0:
                 with with_deadline(deadline + FINAL_READ_SECONDS):
                     message = yield NextMessage(min(remaining, self._server.settings.poll_fallback_seconds))
                     if message is None or message == _SETTLED:
-                        outcome = yield from self._read_record(job_id, (yield from self._server.command(*query)))
+                        record = yield from self._server.command(*query)
+                        outcome = yield from self._read_record(job_id, record, decode)
                         continue
                 if not message.startswith(b"{"):
-                    outcome = _outcome_of(job_id, _fields_of(message))
+                    outcome = decode(job_id, _fields_of(message))
                 elif on_progress is not None:
                     on_progress(_progress_decoder.decode(message))
         if outcome is None:
@@ -268,7 +259,7 @@ class OutcomeExchanges:
                 count += number - before - 1
             place = at.decode()
             try:
-                outcome = _outcome_of(job_id, record)
+                outcome = decode_outcome(job_id, record)
             except UnreadableOutcomeError as error:
                 raise UnreadableOutcomeError(job_id, error.reason, place) from error
             if outcome is None:  # its retention ended since the entry was read
@@ -291,12 +282,14 @@ class OutcomeExchanges:
         """Return the channel of a job. All databases share the channels, and two of them may have the same job."""
         return self._server.key("news", str(self._server.database), job_id)
 
-    def _read_record(self, job_id: str, record: list[bytes | None]) -> Exchange[Outcome | None]:
+    def _read_record(
+        self, job_id: str, record: Record, decode: Callable[[str, Record], Read | None]
+    ) -> Exchange[Read | None]:
         if record[0] is None:
             state = (yield from self.status(job_id)).state
             if state in (JobState.UNKNOWN, JobState.FORGOTTEN):
                 raise UnknownJobError(f"job {job_id} is {state}")
-        return _outcome_of(job_id, record)
+        return decode(job_id, record)
 
 
 class OutcomeReader:
@@ -326,7 +319,8 @@ class OutcomeReader:
         self, job_id: str, timeout_seconds: float, *, on_progress: Callable[[Progress], None] | None = None
     ) -> Outcome:
         """Implement `Ledger.wait`."""
-        return self._server.run_subscribed(self._exchanges.wait(job_id, timeout_seconds, on_progress))
+        waiting = self._exchanges.wait(job_id, timeout_seconds, on_progress, decode_outcome)
+        return self._server.run_subscribed(waiting)
 
     def follow(
         self,
@@ -374,7 +368,7 @@ def _fields_of(news: bytes) -> list[bytes | None]:
     return fields + [None] * (len(_OUTCOME) - len(fields))  # the last one is published only if there is a caller
 
 
-def _outcome_of(job_id: str, record: list[bytes | None]) -> Outcome | None:
+def decode_outcome(job_id: str, record: Record) -> Outcome | None:
     """Decode the fields `_OUTCOME` of a record, None if there is no outcome. Raises UnreadableOutcomeError."""
     state, kind, attempt, submitted, settled, report, failure, correlation, origin, caller = record
     if state is None or kind is None or attempt is None or submitted is None or settled is None:
@@ -395,3 +389,23 @@ def _outcome_of(job_id: str, record: list[bytes | None]) -> Outcome | None:
         )
     except (ValueError, msgspec.DecodeError) as error:  # a newer writer may use new states, codes and reports
         raise UnreadableOutcomeError(job_id, str(error)) from error
+
+
+def decode_document(job_id: str, record: Record) -> OutcomeDocument | None:
+    """Return the outcome in the fields `_OUTCOME` of a record, its parts as stored; None if there is no outcome."""
+    state, kind, attempt, submitted, settled, report, failure, correlation, origin, caller = record
+    if state is None or kind is None or attempt is None or submitted is None or settled is None:
+        return None
+    return OutcomeDocument(
+        job_id=job_id,
+        kind=kind.decode(),
+        state=state.decode(),
+        attempt=int(attempt),
+        submitted_at=to_datetime(submitted),
+        settled_at=to_datetime(settled),
+        report=msgspec.Raw(report) if report else None,
+        failure=msgspec.Raw(failure) if failure else None,
+        correlation_id=correlation.decode() if correlation else None,
+        origin=msgspec.Raw(origin) if origin else None,
+        caller=caller.decode() if caller else None,
+    )
