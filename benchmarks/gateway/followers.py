@@ -51,7 +51,7 @@ def measure(*, followers: int = 2000, outcomes: int = 10_000) -> list[Row]:
         before = process.memory_info().rss
         here, there = multiprocessing.Pipe()
         child = multiprocessing.get_context("spawn").Process(
-            target=follow, args=(gateway.url, followers, outcomes, there), daemon=True
+            target=follow, args=(gateway.url, ledger.latest_place(), followers, outcomes, there), daemon=True
         )
         child.start()
         _expect(here, "open")
@@ -83,14 +83,14 @@ def _expect(pipe: Connection, word: str) -> None:
         raise RuntimeError(f"the followers did not say {word!r}")
 
 
-def follow(url: str, followers: int, outcomes: int, pipe: Connection) -> None:
-    """Open the connections, say so, and send how many outcomes each has seen."""
-    pipe.send(uvloop.run(_follow(url, followers, outcomes, pipe)))
+def follow(url: str, place: str, followers: int, outcomes: int, pipe: Connection) -> None:
+    """Open the connections after a place, say so, and send how many outcomes each has seen."""
+    pipe.send(uvloop.run(_follow(url, place, followers, outcomes, pipe)))
 
 
-async def _follow(url: str, followers: int, outcomes: int, pipe: Connection) -> list[int]:
+async def _follow(url: str, place: str, followers: int, outcomes: int, pipe: Connection) -> list[int]:
     loop, address = asyncio.get_running_loop(), urlsplit(url)
-    readers = [Follower(outcomes) for _ in range(followers)]
+    readers = [Follower(place, outcomes) for _ in range(followers)]
     for reader in readers:
         await loop.create_connection(partial(_same, reader), str(address.hostname), int(address.port or 80))
         await reader.opened.wait()
@@ -107,7 +107,8 @@ def _same(reader: Follower) -> Follower:
 class Follower(asyncio.Protocol):
     """One connection that counts the events it is sent."""
 
-    def __init__(self, wanted: int) -> None:
+    def __init__(self, place: str, wanted: int) -> None:
+        self._place = place
         self._wanted = wanted
         self._tail = b""
         self.seen = 0
@@ -115,7 +116,9 @@ class Follower(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for the stream."""
-        cast(asyncio.Transport, transport).write(b"GET /v1/outcomes/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        cast(asyncio.Transport, transport).write(
+            f"GET /v1/outcomes/events?after={self._place} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        )
 
     def data_received(self, data: bytes) -> None:
         """Count the events; one may be split between two pieces."""

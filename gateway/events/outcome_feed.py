@@ -115,8 +115,8 @@ class OutcomeFeed:
         """
         self.followers += 1
         try:
-            index = self._dropped + len(self._entries) if after == "$" else None
-            place = self._latest if after == "$" else read_place(after)
+            index: int | None = None
+            place = read_place(await self._client.ledger.latest_place() if after == "$" else after)
             while not self.closed:
                 if index is None or index < self._dropped:  # behind what is kept
                     index = self._index_after(place)
@@ -129,7 +129,9 @@ class OutcomeFeed:
                             await asyncio.sleep(_GATHER_SECONDS)  # this gateway reads it in a moment
                     continue
                 end = self._dropped + len(self._entries)
-                if index < end:
+                if index < end and self._entries[index - self._dropped].place <= place:
+                    index = self._index_after(place)  # this gateway read what the follower has seen elsewhere
+                elif index < end:
                     chunk = self._chunk_of(index, end, wanted)
                     index, place = end, self._latest
                     if chunk:
