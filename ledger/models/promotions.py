@@ -152,7 +152,7 @@ class Promotions:
                 "compare these models"
             )
         if job.anchor != (anchor := self._compared_anchor(name, standing, challenger)):
-            raise codec.job_refused(f"the comparison lacks the anchor {(anchor or 'none')[:12]}: make it again")
+            raise codec.job_refused(f"the comparison lacks the anchor {(anchor or 'none')[:12]}: run a new one")
         key, member = self._tries(name, job)
         members = self._server.execute("ZREVRANGE", key, 0, -1)
         if member.encode() not in members or job.tries < len(members) - members.index(member.encode()):

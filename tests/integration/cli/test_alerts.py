@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -69,11 +68,10 @@ def test_jobs_without_a_pool_are_critical_and_first(ledger: Ledger, run: Run) ->
     assert "cornerman worker" in alert["action"]
 
 
-def test_what_the_ledger_shows_of_jobs_queues_and_models(sound: Ledger, run: Run) -> None:
+def test_what_the_ledger_shows_of_jobs_queues_and_models(sound: Ledger, run: Run, until: Callable[..., None]) -> None:
     late = datetime.now(UTC) + timedelta(milliseconds=30)
     sound.submit_many([CheckHealth(nonce=str(number), deadline=late) for number in range(5)])
-    time.sleep(0.05)
-    sound.reap()
+    until(lambda: (sound.reap(), sound.outcome_stats.recent().ends.get("expired", 0))[1] == 5, 10)
     lost = sound.submit(CheckHealth(nonce="lost")).job_id
     for _ in range(sound.settings.max_attempts):
         (claim,) = sound.claim("predict", "n#1/1")
