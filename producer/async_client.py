@@ -19,7 +19,10 @@ from types import TracebackType
 from typing import Self, Unpack, overload
 
 from ledger.async_ledger import AsyncLedger
-from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.job_reports.backtest_report import BacktestReport
+from ledger.contracts.job_reports.judgement_report import JudgementReport
+from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.job_reports.update_report import UpdateReport
 from ledger.contracts.job_state import JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.jobs import (
     Backtest,
@@ -35,11 +38,8 @@ from ledger.contracts.jobs import (
     TrainEnsemble,
     UpdateModel,
 )
-from ledger.contracts.judgement_report import JudgementReport
-from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import CardReport, GarbageReport, HealthReport, Report, TrainingReport
-from ledger.contracts.update_report import UpdateReport
 from ledger.jobs.outcome_reader import OutcomesMissedError
 from ledger.jobs.submission import JobInput
 from producer.client import ReportT, SubmitManyOptions, SubmitOptions, require_report

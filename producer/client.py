@@ -23,8 +23,11 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TypedDict, TypeVar, Unpack, overload
 
-from ledger.contracts.backtest_report import BacktestReport
 from ledger.contracts.failures import JobFailedError, UnknownJobError
+from ledger.contracts.job_reports.backtest_report import BacktestReport
+from ledger.contracts.job_reports.judgement_report import JudgementReport
+from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.job_reports.update_report import UpdateReport
 from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.jobs import (
     Backtest,
@@ -40,11 +43,8 @@ from ledger.contracts.jobs import (
     TrainEnsemble,
     UpdateModel,
 )
-from ledger.contracts.judgement_report import JudgementReport
-from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import CardReport, GarbageReport, HealthReport, Report, TrainingReport
-from ledger.contracts.update_report import UpdateReport
 from ledger.jobs.outcome_reader import OutcomesMissedError
 from ledger.jobs.submission import JobInput
 from ledger.ledger import Ledger

@@ -36,8 +36,8 @@ from engine.members.member_stack import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.statistics.scores import clustered_mean, clustered_upper_bound, log_losses
 from engine.training.train import TrainingConfig
-from ledger.contracts.backtest_report import Estimate
-from ledger.contracts.judgement_report import EvaluatedForecast, PairedDifference
+from ledger.contracts.job_reports.backtest_report import Estimate
+from ledger.contracts.job_reports.judgement_report import EvaluatedForecast, PairedDifference
 from ledger.models.promotion_gate import decide_promotion, error_for_try
 
 PRODUCTION_FORECAST = SERVED_FORECASTS["fresh", "unknown"]

@@ -20,8 +20,8 @@ import numpy as np
 
 from engine.arrays import Floats
 from engine.statistics.scores import clustered_mean, clustered_upper_bound
-from ledger.contracts.backtest_report import Estimate
-from ledger.contracts.judgement_report import EvaluatedForecast, PairedDifference
+from ledger.contracts.job_reports.backtest_report import Estimate
+from ledger.contracts.job_reports.judgement_report import EvaluatedForecast, PairedDifference
 from ledger.models.promotion_gate import decide_promotion, error_for_try
 
 SPREAD = 0.027

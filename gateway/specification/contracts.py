@@ -6,7 +6,10 @@ from typing import Any, get_args
 
 from msgspec import Struct
 
-from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.job_reports.backtest_report import BacktestReport
+from ledger.contracts.job_reports.judgement_report import JudgementReport
+from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.job_reports.update_report import UpdateReport
 from ledger.contracts.job_state import JobStatus, Outcome
 from ledger.contracts.jobs import (
     Backtest,
@@ -31,8 +34,6 @@ from ledger.contracts.jobs import (
     UpdateModel,
     kind_of,
 )
-from ledger.contracts.judgement_report import JudgementReport
-from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import (
     CardReport,
@@ -43,7 +44,6 @@ from ledger.contracts.reports import (
     ShadowReport,
     TrainingReport,
 )
-from ledger.contracts.update_report import UpdateReport
 
 JOBS: tuple[type[Struct], ...] = tuple(get_args(Job))
 REPORTS: tuple[type[Struct], ...] = tuple(get_args(Report))

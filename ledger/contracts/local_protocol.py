@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from ledger.contracts.backtest_report import BacktestReport
 from ledger.contracts.failures import Failure
+from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_state import Progress
 from ledger.contracts.jobs import Backtest, DevigMethod, Level, MatrixColumns, MemberWeights, Name, TrainEnsemble
 from ledger.contracts.reports import Contributions, IntervalMethod, TrainingReport

@@ -11,8 +11,8 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
+from ledger.contracts.job_reports.update_report import FighterState
 from ledger.contracts.jobs import DevigMethod
-from ledger.contracts.update_report import FighterState
 
 
 class RuntimeEnvironment(Struct, frozen=True, kw_only=True):

@@ -11,13 +11,13 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from ledger.contracts.backtest_report import BacktestReport
 from ledger.contracts.failures import Failure, FailureCode
+from ledger.contracts.job_reports.backtest_report import BacktestReport
+from ledger.contracts.job_reports.judgement_report import JudgementReport
+from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.job_reports.update_report import UpdateReport
 from ledger.contracts.jobs import current_schema_version
-from ledger.contracts.judgement_report import JudgementReport
-from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.replay_report import ReplayReport
-from ledger.contracts.update_report import UpdateReport
 
 IntervalMethod = Literal["anchored", "model_based", "bootstrap_percentile", "market_assumption"]
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from ledger.contracts.codec import check_text, job_refused
-from ledger.contracts.monitoring_reports import ActionTaken, SequentialTestResult
+from ledger.contracts.job_reports.monitoring_reports import ActionTaken, SequentialTestResult
 from ledger.operations.control_store import ControlStore, encode_evidence
 from ledger.server.server import Server
 

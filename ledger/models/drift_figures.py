@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from ledger.contracts.monitoring_reports import SequentialTestResult
+from ledger.contracts.job_reports.monitoring_reports import SequentialTestResult
 from ledger.server.server import Server
 
 

@@ -23,8 +23,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ledger.contracts.backtest_report import Estimate
-from ledger.contracts.judgement_report import (
+from ledger.contracts.job_reports.backtest_report import Estimate
+from ledger.contracts.job_reports.judgement_report import (
     EvaluatedCoverage,
     EvaluatedForecast,
     GateReason,

@@ -26,10 +26,10 @@ from msgspec import UNSET
 
 from ledger.contracts import codec
 from ledger.contracts.failures import Failure, FailureCode, JobRefusedError
+from ledger.contracts.job_reports.judgement_report import JudgementReport
+from ledger.contracts.job_reports.update_report import UpdateReport
 from ledger.contracts.job_state import Outcome
 from ledger.contracts.jobs import JudgeModels, StateKind
-from ledger.contracts.judgement_report import JudgementReport
-from ledger.contracts.update_report import UpdateReport
 from ledger.models.aliases import Aliases
 from ledger.models.drift_alarms import DriftAlarms
 from ledger.models.model_registry import ModelRegistry

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ledger.contracts.update_report import StateDifference, UpdateReason, UpdateVerdict
+from ledger.contracts.job_reports.update_report import StateDifference, UpdateReason, UpdateVerdict
 
 MIN_KNOWN_PAIRS = 20
 PAST_TOLERANCE = 0.02

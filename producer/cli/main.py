@@ -11,15 +11,11 @@ import click
 
 from ledger.contracts.failures import JobFailedError, JobRefusedError
 from ledger.server.server_memory import EvictionWarning
-from producer.cli.commands.alerts import alerts
 from producer.cli.commands.backtest import backtest
 from producer.cli.commands.check import check
-from producer.cli.commands.controls import drain, pause, resume, scale, set_controls, unset
-from producer.cli.commands.dead_letters import dead_letters
 from producer.cli.commands.demo import demo
 from producer.cli.commands.enqueue import enqueue
 from producer.cli.commands.fight_results import fight_results
-from producer.cli.commands.health import health
 from producer.cli.commands.job_lists import jobs
 from producer.cli.commands.jobs import cancel, follow, result
 from producer.cli.commands.models.collect import collect
@@ -28,15 +24,19 @@ from producer.cli.commands.models.monitoring import clear_alarm, compare, review
 from producer.cli.commands.models.promote import promote
 from producer.cli.commands.models.registry import models
 from producer.cli.commands.models.update import reanchor, update
+from producer.cli.commands.operations.alerts import alerts
+from producer.cli.commands.operations.controls import drain, pause, resume, scale, set_controls, unset
+from producer.cli.commands.operations.dead_letters import dead_letters
+from producer.cli.commands.operations.health import health
+from producer.cli.commands.operations.quarantine import quarantine
+from producer.cli.commands.operations.status import status
+from producer.cli.commands.operations.tokens import tokens
+from producer.cli.commands.operations.webhooks import relay, webhooks
 from producer.cli.commands.predict import predict
 from producer.cli.commands.preflight import preflight
-from producer.cli.commands.quarantine import quarantine
 from producer.cli.commands.replay import replay
-from producer.cli.commands.status import status
-from producer.cli.commands.tokens import tokens
 from producer.cli.commands.train import train
 from producer.cli.commands.up import serve, up, worker
-from producer.cli.commands.webhooks import relay, webhooks
 from producer.local.subprocess_runner import LOCAL_JOB_ID
 from producer.output.console import Console
 from producer.output.exit_codes import EXPECTED_ERRORS, MEANINGS, ExitCode, error_document, exit_code_for, hint_for

@@ -17,9 +17,9 @@ from pathlib import Path
 import msgspec
 from rich.table import Table
 
-from ledger.contracts.backtest_report import BacktestReport, Estimate
 from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import Failure, FailureCode, JobFailedError
+from ledger.contracts.job_reports.backtest_report import BacktestReport, Estimate
 from ledger.contracts.reports import Report
 from producer.local.subprocess_runner import LOCAL_JOB_ID
 from producer.output.backtest_tables import FORECAST_NAMES, tables_by_subject

@@ -14,8 +14,8 @@ from typing import IO, cast
 
 import msgspec
 
-from ledger.contracts.backtest_report import BacktestReport
 from ledger.contracts.failures import Failure, FailureCode, JobFailedError, JobRefusedError
+from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.local_protocol import (
     BacktestLocally,
     CheckData,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rich.table import Table
 
-from ledger.contracts.backtest_report import (
+from ledger.contracts.job_reports.backtest_report import (
     BacktestReport,
     BacktestRuleResult,
     BaselineScore,

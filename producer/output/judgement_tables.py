@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from msgspec import UNSET
 from rich.table import Table
 
-from ledger.contracts.backtest_report import Estimate
-from ledger.contracts.judgement_report import EvaluatedForecast, JudgementReport, ServedComparison
+from ledger.contracts.job_reports.backtest_report import Estimate
+from ledger.contracts.job_reports.judgement_report import EvaluatedForecast, JudgementReport, ServedComparison
 from producer.output.numbers import estimate_text, number_table, share_text
 
 METHODS = {

@@ -8,8 +8,13 @@ from msgspec import UNSET
 from rich.table import Table
 from rich.text import Text
 
-from ledger.contracts.backtest_report import Estimate
-from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport, SequentialTestResult, ServedWindow
+from ledger.contracts.job_reports.backtest_report import Estimate
+from ledger.contracts.job_reports.monitoring_reports import (
+    ComparisonReport,
+    ReviewReport,
+    SequentialTestResult,
+    ServedWindow,
+)
 from ledger.models.drift_alarms import DriftAlarm
 
 NOTHING = "-"

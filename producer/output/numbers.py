@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rich.table import Table
 from rich.text import Text
 
-from ledger.contracts.backtest_report import Estimate
+from ledger.contracts.job_reports.backtest_report import Estimate
 from ledger.contracts.job_state import Progress
 
 NOTHING = "-"

@@ -13,12 +13,13 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.job_reports.backtest_report import BacktestReport
+from ledger.contracts.job_reports.judgement_report import JudgementReport
+from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.job_reports.update_report import UpdateReport
 from ledger.contracts.job_state import JobStatus, Outcome
 from ledger.contracts.jobs import PredictCard
-from ledger.contracts.judgement_report import JudgementReport
 from ledger.contracts.local_protocol import Bounds, MatrixReport, RowAnswer
-from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import (
     CardReport,
@@ -32,7 +33,6 @@ from ledger.contracts.reports import (
     ShadowReport,
     TrainingReport,
 )
-from ledger.contracts.update_report import UpdateReport
 from ledger.models.aliases import CHALLENGER
 from producer.output.backtest_tables import backtest_tables
 from producer.output.card_tables import card_tables

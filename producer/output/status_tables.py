@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ledger.contracts.monitoring_reports import SequentialTestResult
+from ledger.contracts.job_reports.monitoring_reports import SequentialTestResult
 from ledger.operations.control_store import ControlChange
 from producer.operations.overview import Overview, pool_state
 from producer.output.monitoring_tables import alarms_table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from ledger.contracts.update_report import Anchoring, FighterState, StateDifference, UpdateReport
+from ledger.contracts.job_reports.update_report import Anchoring, FighterState, StateDifference, UpdateReport
 from producer.output.numbers import number_table
 from producer.output.table_parts import wrapping_table
 

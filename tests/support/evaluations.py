@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import msgspec
 
+from ledger.contracts.job_reports.judgement_report import GateReason, JudgementReport, PromotionVerdict
 from ledger.contracts.jobs import JudgeModels
-from ledger.contracts.judgement_report import GateReason, JudgementReport, PromotionVerdict
 from ledger.ledger import Ledger
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)

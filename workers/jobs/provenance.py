@@ -9,9 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ledger.contracts.job_reports.update_report import FighterState
 from ledger.contracts.jobs import Job, PredictCard
 from ledger.contracts.provenance import Provenance, RuntimeEnvironment
-from ledger.contracts.update_report import FighterState
 from ledger.ledger import Claim
 from workers.jobs.operator_overrides import affects_answers
 

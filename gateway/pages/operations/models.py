@@ -15,8 +15,8 @@ from gateway.pages.rendering import redirect, render
 from gateway.problems import ProblemError
 from gateway.security.caller import Caller, Role
 from ledger.contracts.failures import JobRefusedError, LedgerError
+from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_state import JobState
-from ledger.contracts.judgement_report import JudgementReport
 from ledger.jobs.job_index import JobQuery
 from ledger.ledger import Ledger
 from ledger.models.aliases import CHAMPION, MAX_MOVES, alias_stack

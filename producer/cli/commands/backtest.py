@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_state import Outcome
 from ledger.contracts.jobs import Backtest
 from ledger.contracts.local_protocol import BacktestLocally

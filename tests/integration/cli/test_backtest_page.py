@@ -17,7 +17,7 @@ from matplotlib.image import imread
 
 from engine.evaluation.metrics import evaluate_forecasts
 from engine.evaluation.plots import PLOTS
-from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.job_reports.backtest_report import BacktestReport
 from producer.local.backtest_html import ALT_TEXTS, write_page
 from tests.support.past_fights import forecasts_of
 from workers.handlers.training.backtest import backtest_report

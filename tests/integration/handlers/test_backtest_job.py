@@ -15,9 +15,9 @@ import pytest
 
 from engine.data.fight_log import write_fight_log
 from engine.simulation.league import LeagueConfig, simulate_league
-from ledger.contracts.backtest_report import BacktestReport
 from ledger.contracts.codec import decode_report
 from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.jobs import Backtest
 from ledger.ledger import Ledger, LedgerSettings
 

@@ -20,8 +20,8 @@ from engine.model.derived_bundle import derive_bundle
 from engine.model.trained_ensemble import load_ensemble
 from engine.monitoring.drift import MISSING
 from engine.simulation.league import League, odds_feed
+from ledger.contracts.job_reports.monitoring_reports import ReviewReport
 from ledger.contracts.jobs import PredictCard, TrainEnsemble
-from ledger.contracts.monitoring_reports import ReviewReport
 from ledger.contracts.prediction_record import PredictionInterval, PredictionPage, PredictionRecord, PredictionRole
 from ledger.contracts.reports import CardReport, FightReport, HealthReport
 from ledger.ledger import Ledger, Settlement

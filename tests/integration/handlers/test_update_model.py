@@ -16,10 +16,10 @@ from click.testing import CliRunner
 from engine.data.fight_log import write_fight_log
 from engine.model.bundle import Bundle
 from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_reports.update_report import UpdateReport
 from ledger.contracts.job_state import Outcome
 from ledger.contracts.jobs import Fight, Fighter, MatrixColumns, PredictCard, UpdateModel
 from ledger.contracts.reports import CardReport, FightFailure, FightReport
-from ledger.contracts.update_report import UpdateReport
 from ledger.ledger import Ledger
 from ledger.models.drift_alarms import DriftAlarm
 from ledger.operations.control_store import ControlConflictError

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from ledger.contracts.failures import Failure, FailureCode, JobRefusedError
+from ledger.contracts.job_reports.judgement_report import GateReason, JudgementReport, PromotionVerdict
 from ledger.contracts.job_state import Outcome
 from ledger.contracts.jobs import JudgeModels
-from ledger.contracts.judgement_report import GateReason, JudgementReport, PromotionVerdict
 from ledger.ledger import Ledger
 from ledger.operations.control_store import ControlChange, ControlConflictError
 

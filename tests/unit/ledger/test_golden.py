@@ -13,8 +13,39 @@ import msgspec
 import pytest
 
 from ledger.contracts import codec
-from ledger.contracts.backtest_report import CalibrationLine, Estimate, IntervalCoverage, ReliabilityBin
 from ledger.contracts.failures import Failure, FailureCode
+from ledger.contracts.job_reports.backtest_report import CalibrationLine, Estimate, IntervalCoverage, ReliabilityBin
+from ledger.contracts.job_reports.judgement_report import (
+    EvaluatedCoverage,
+    EvaluatedForecast,
+    GateReason,
+    JudgementReport,
+    PairedDifference,
+    PromotionVerdict,
+    ServedComparison,
+    ServedForecast,
+)
+from ledger.contracts.job_reports.monitoring_reports import (
+    AnswerStates,
+    ComparisonReport,
+    FavouriteBin,
+    FeatureShift,
+    ReviewReport,
+    Score,
+    ScoreDifference,
+    ScoreWindow,
+    SequentialTestResult,
+    ServedWindow,
+)
+from ledger.contracts.job_reports.update_report import (
+    Anchoring,
+    FighterState,
+    MovedLevel,
+    StateDifference,
+    UpdateReason,
+    UpdateReport,
+    UpdateVerdict,
+)
 from ledger.contracts.jobs import (
     BacktestPart,
     CheckHealth,
@@ -39,28 +70,6 @@ from ledger.contracts.jobs import (
     TrainPart,
     UpdateModel,
 )
-from ledger.contracts.judgement_report import (
-    EvaluatedCoverage,
-    EvaluatedForecast,
-    GateReason,
-    JudgementReport,
-    PairedDifference,
-    PromotionVerdict,
-    ServedComparison,
-    ServedForecast,
-)
-from ledger.contracts.monitoring_reports import (
-    AnswerStates,
-    ComparisonReport,
-    FavouriteBin,
-    FeatureShift,
-    ReviewReport,
-    Score,
-    ScoreDifference,
-    ScoreWindow,
-    SequentialTestResult,
-    ServedWindow,
-)
 from ledger.contracts.provenance import Provenance, RuntimeEnvironment, decode_provenance, encode_provenance
 from ledger.contracts.replay_report import FieldDifference, ReplayReport
 from ledger.contracts.reports import (
@@ -81,15 +90,6 @@ from ledger.contracts.reports import (
     ServedState,
     ShadowReport,
     TrainingReport,
-)
-from ledger.contracts.update_report import (
-    Anchoring,
-    FighterState,
-    MovedLevel,
-    StateDifference,
-    UpdateReason,
-    UpdateReport,
-    UpdateVerdict,
 )
 
 FOLDER = Path(__file__).parents[2] / "golden"

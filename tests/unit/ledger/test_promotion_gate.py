@@ -6,8 +6,13 @@ from typing import Any
 
 import pytest
 
-from ledger.contracts.backtest_report import Estimate
-from ledger.contracts.judgement_report import EvaluatedCoverage, EvaluatedForecast, PairedDifference, PromotionVerdict
+from ledger.contracts.job_reports.backtest_report import Estimate
+from ledger.contracts.job_reports.judgement_report import (
+    EvaluatedCoverage,
+    EvaluatedForecast,
+    PairedDifference,
+    PromotionVerdict,
+)
 from ledger.models.promotion_gate import (
     COVERAGE_TOLERANCE,
     INTERCEPT_TOLERANCE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.contracts.update_report import StateDifference
+from ledger.contracts.job_reports.update_report import StateDifference
 from ledger.models.update_gate import MAX_MEAN_CHANGE, MIN_KNOWN_PAIRS, PAST_TOLERANCE, decide_update
 
 SAME = StateDifference(pairs=200, mean=0.0, largest=0.0)

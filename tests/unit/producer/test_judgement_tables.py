@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from ledger.contracts.judgement_report import JudgementReport
+from ledger.contracts.job_reports.judgement_report import JudgementReport
 from producer.output.report_tables import report_tables
 from tests.unit.ledger.test_golden import REPORTS
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from ledger.contracts.failures import JobRefusedError
-from ledger.contracts.monitoring_reports import ActionTaken
+from ledger.contracts.job_reports.monitoring_reports import ActionTaken
 from ledger.models.aliases import CHAMPION, MAX_MOVES, alias_stack
 from ledger.models.drift_alarms import DriftAlarm
 from ledger.operations.control_store import ControlChange, ControlConflictError

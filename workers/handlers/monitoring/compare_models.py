@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from engine.arrays import Floats
 from engine.statistics.scores import clustered_mean, log_losses
-from ledger.contracts.backtest_report import Estimate
+from ledger.contracts.job_reports.backtest_report import Estimate
+from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, Score, ScoreDifference
 from ledger.contracts.jobs import CompareModels
-from ledger.contracts.monitoring_reports import ComparisonReport, Score, ScoreDifference
 from workers.handlers.monitoring.result_matching import match_results
 from workers.handlers.monitoring.served_states import answer_states, known_days
 from workers.handlers.prediction.prediction_log import fight_key

@@ -38,15 +38,15 @@ from engine.statistics.scores import (
     log_losses,
     reliability_bins,
 )
-from ledger.contracts.backtest_report import CalibrationLine, Estimate, IntervalCoverage, ReliabilityBin
-from ledger.contracts.jobs import ReviewModel
-from ledger.contracts.monitoring_reports import (
+from ledger.contracts.job_reports.backtest_report import CalibrationLine, Estimate, IntervalCoverage, ReliabilityBin
+from ledger.contracts.job_reports.monitoring_reports import (
     FavouriteBin,
     FeatureShift,
     ReviewReport,
     ScoreWindow,
     SequentialTestResult,
 )
+from ledger.contracts.jobs import ReviewModel
 from ledger.contracts.prediction_record import PredictionRecord
 from ledger.models.drift_alarms import DriftAlarm
 from ledger.models.drift_figures import DriftFigures

@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 
 from engine.statistics.scores import clustered_mean, log_losses
-from ledger.contracts.backtest_report import Estimate
+from ledger.contracts.job_reports.backtest_report import Estimate
+from ledger.contracts.job_reports.monitoring_reports import AnswerStates, ServedWindow
 from ledger.contracts.jobs import StateKind
-from ledger.contracts.monitoring_reports import AnswerStates, ServedWindow
 from ledger.contracts.prediction_record import PredictionRecord
 from workers.handlers.monitoring.result_matching import ScoredPrediction
 from workers.jobs.context import JobContext

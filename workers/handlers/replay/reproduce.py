@@ -6,11 +6,11 @@ import tempfile
 from pathlib import Path
 
 from engine.model.bundle import WRITING_PREFIX
-from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.job_reports.backtest_report import BacktestReport
+from ledger.contracts.job_reports.update_report import UpdateReport
 from ledger.contracts.jobs import Backtest, ReproduceTraining, TrainEnsemble, UpdateModel
 from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import TrainingReport
-from ledger.contracts.update_report import UpdateReport
 from workers.handlers.replay.replay import HandlerNames, reproduce
 from workers.handlers.training.backtest import backtest_in_process
 from workers.handlers.training.train_ensemble import TIME_LIMIT_MARGIN_SECONDS, train_in_process, training_report

@@ -29,7 +29,7 @@ from engine.model.bundle import Bundle
 from engine.resources.chunked_arrays import NamedArrays
 from engine.training.matrix_arrays import matrix_from_arrays, matrix_to_arrays
 from engine.training.train import ProgressCallback
-from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.jobs import Backtest, BacktestPart
 from ledger.contracts.reports import PartReport
 from workers.handlers.training.fan_out import FanOutState, gather, prepare, resume_state, run_part

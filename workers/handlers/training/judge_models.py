@@ -35,14 +35,14 @@ from engine.evaluation.served_rows import with_lagging_rows, with_rows_of_model
 from engine.evaluation.walk_forward import FightSet
 from engine.model.trained_ensemble import Ensemble
 from engine.training.train import TrainingConfig
-from ledger.contracts.jobs import JudgeModels
-from ledger.contracts.judgement_report import (
+from ledger.contracts.job_reports.judgement_report import (
     EvaluatedForecast,
     JudgementReport,
     PairedDifference,
     ServedComparison,
     ServedForecast,
 )
+from ledger.contracts.jobs import JudgeModels
 from ledger.models.promotion_gate import decide_promotion, error_for_try
 from workers.handlers.training.train_ensemble import TIME_LIMIT_MARGIN_SECONDS
 from workers.handlers.training.training_data import check_data_digest, read_job_matrix, with_memory_limit

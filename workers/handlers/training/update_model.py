@@ -20,8 +20,8 @@ from engine.model.derived_bundle import derive_bundle
 from engine.model.state_update import renew_state
 from engine.model.trained_ensemble import load_ensemble
 from engine.training.reanchored_model import ReanchoredModel, reanchor_model
+from ledger.contracts.job_reports.update_report import Anchoring, MovedLevel, StateDifference, UpdateReport
 from ledger.contracts.jobs import UpdateModel
-from ledger.contracts.update_report import Anchoring, MovedLevel, StateDifference, UpdateReport
 from ledger.models.update_gate import decide_update
 from workers.handlers.training.model_publication import register_model
 from workers.handlers.training.training_data import check_data_digest

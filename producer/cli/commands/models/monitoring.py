@@ -6,8 +6,8 @@ import uuid
 
 import click
 
+from ledger.contracts.job_reports.monitoring_reports import ReviewReport
 from ledger.contracts.jobs import CompareModels, ReviewModel
-from ledger.contracts.monitoring_reports import ReviewReport
 from ledger.models.aliases import CHALLENGER, CHAMPION
 from producer.cli.options.audit import audit_options
 from producer.client import Client, require_report

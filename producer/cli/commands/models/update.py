@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import click
 
 from ledger.contracts.codec import job_refused
+from ledger.contracts.job_reports.update_report import UpdateReport
 from ledger.contracts.job_state import Outcome
 from ledger.contracts.jobs import UpdateModel
-from ledger.contracts.update_report import UpdateReport
 from ledger.models.aliases import CHALLENGER, CHAMPION
 from ledger.operations.control_store import ControlChange
 from producer.cli.options.audit import audit_options

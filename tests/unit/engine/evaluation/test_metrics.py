@@ -9,8 +9,8 @@ import pytest
 from engine.errors import TrainingError, ValidationError
 from engine.evaluation.metrics import BacktestEvaluation, evaluate_forecasts
 from engine.evaluation.walk_forward import bound_column
-from ledger.contracts.backtest_report import BacktestReport
 from ledger.contracts.codec import decode_report, encode
+from ledger.contracts.job_reports.backtest_report import BacktestReport
 from tests.support.past_fights import forecasts_of
 from workers.handlers.training.backtest import backtest_report
 

@@ -19,7 +19,7 @@ from engine.model.bundle import Bundle, open_bundle
 from engine.model.derived_bundle import derive_bundle, origin_of
 from engine.model.state_update import renew_state
 from engine.model.trained_ensemble import RENEWABLE_FOLDERS, Ensemble, load_ensemble
-from ledger.contracts.update_report import StateDifference
+from ledger.contracts.job_reports.update_report import StateDifference
 from ledger.models.update_gate import PAST_TOLERANCE, decide_update
 from tests.support.small_models import NEWER, past_log, small_league, trained_on_the_past
 

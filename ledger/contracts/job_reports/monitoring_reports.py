@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from ledger.contracts.backtest_report import CalibrationLine, Estimate, IntervalCoverage, ReliabilityBin
+from ledger.contracts.job_reports.backtest_report import CalibrationLine, Estimate, IntervalCoverage, ReliabilityBin
 from ledger.contracts.jobs import StateKind, current_schema_version
 
 MonitoringTest = Literal["calibration", "market", "coverage", "features"]

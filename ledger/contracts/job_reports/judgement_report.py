@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from ledger.contracts.backtest_report import Estimate
+from ledger.contracts.job_reports.backtest_report import Estimate
 from ledger.contracts.jobs import StateKind, current_schema_version
 
 ForecastRole = Literal["challenger", "champion", "anchor", "market", "base_rate"]

@@ -1,0 +1,1 @@
+"""Reports of jobs other than cards, a file for each kind of job."""
