@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from litestar import Request, get, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from litestar.response import Redirect, Response
 
 from gateway.pages.forms import FormData, form_route, session_cookie, session_secret
@@ -13,7 +13,7 @@ from gateway.pages.rendering import own_path, redirect, render
 from ledger.operations.sessions import SESSION_SECONDS
 from producer.async_client import AsyncClient
 
-NextPath = Annotated[str, Parameter(query="next", max_length=2000)]
+NextPath = Annotated[str, QueryParameter(name="next", max_length=2000)]
 
 
 @get("/login", include_in_schema=False)

@@ -11,7 +11,8 @@ from engine.evaluation import betting_rules, challenger, metrics
 from engine.model import contributions
 from engine.monitoring import sequential_tests
 from engine.statistics import scores
-from ledger.contracts import backtest_report, judgement_report, monitoring_reports, reports
+from ledger.contracts import reports
+from ledger.contracts.job_reports import backtest_report, judgement_report, monitoring_reports
 
 TWINS: list[tuple[type, type[msgspec.Struct]]] = [
     (contributions.Contributions, reports.Contributions),
