@@ -36,6 +36,7 @@ from ledger.operations.control_store import ControlStore
 from ledger.operations.pool_registry import PoolRegistry
 from ledger.operations.quarantine import Quarantine
 from ledger.operations.tokens import TokenStore
+from ledger.prices.prices import Prices
 from ledger.server.server import Server
 from ledger.settings import LedgerSettings
 from ledger.webhooks.delivery_queue import DeliveryQueue
@@ -100,6 +101,8 @@ class Ledger:
     controls, pools, quarantine, tokens, feeds
         Operations: live controls, living pools, malformed queue items, tokens of gateways and limits of callers, and
         what was read from odds feeds.
+    prices
+        Price history of the fights of feeds.
     webhooks, webhook_queue
         Webhooks that receive outcomes, and their deliveries as a relay needs them.
     """
@@ -123,6 +126,7 @@ class Ledger:
         self.quarantine = Quarantine(server)
         self.tokens = TokenStore(server)
         self.feeds = FeedState(server)
+        self.prices = Prices(server)
         self.webhooks = Webhooks(server)
         self.webhook_queue = DeliveryQueue(server)
         self.models = ModelRegistry(server)

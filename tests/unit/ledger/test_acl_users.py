@@ -32,6 +32,7 @@ CALLERS = {
     "purge": ("operator", "gateway"),
     "quarantine": ("worker",),
     "reap": ("worker",),
+    "record_prices": ("producer", "operator"),
     "release": ("worker",),
     "requeued": ("operator", "gateway"),
     "renew": ("worker",),

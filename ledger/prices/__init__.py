@@ -1,0 +1,1 @@
+"""Price history: the changes of prices, a stream for each fight, and their archive."""
