@@ -138,8 +138,34 @@ class Matchmaker:
         """
         self._sign(day)
         pairs = np.array([self._match(day, veterans_only=veterans_only) for _ in range(size)], dtype=np.intp)
-        first, second = pairs[:, 0], pairs[:, 1]
-        rounds = np.where(np.arange(size) == 0, 5.0, 3.0)
+        return self._fights(event, day, (pairs[:, 0], pairs[:, 1]), np.where(np.arange(size) == 0, 5.0, 3.0))
+
+    def replace_second(self, card: SimulatedFights, row: int) -> SimulatedFights:
+        """Return a card with another second fighter in one fight, who has fought before and is rested.
+
+        Raises ValidationError if there is nobody in the weight class.
+        """
+        day, division = int(card.day[row]), int(self.fighters.weight_class[card.first[row]])
+        for rest_days in _REST_DAYS:
+            free = self._free(self._signed[division], day - rest_days, veterans_only=True)
+            if len(free):
+                break
+        else:
+            raise ValidationError("nobody is free to replace a fighter: take a larger roster or fewer cards")
+        second = self._rng.choice(free)
+        self._last_day[second] = day
+        pair = card.first[row : row + 1], np.array([second], dtype=np.intp)
+        fight = self._fights(int(card.event[row]), day, pair, card.rounds[row : row + 1])
+        columns = {
+            name: np.concatenate([getattr(card, name)[:row], getattr(fight, name), getattr(card, name)[row + 1 :]])
+            for name in SimulatedFights.__annotations__
+        }
+        return SimulatedFights(**(columns | {"title_bout": card.title_bout}))
+
+    def _fights(self, event: int, day: int, pair: tuple[Indices, Indices], rounds: Floats) -> SimulatedFights:
+        """Return fights between the first and the second of each pair, main event first."""
+        first, second = pair
+        size = len(first)
         ages = (day - self.birth_day[first]) / _DAYS_A_YEAR, (day - self.birth_day[second]) / _DAYS_A_YEAR
         # Form on the night: part of the true probability, partly known to bookmakers, never in the statistics.
         form = self._rng.normal(0.0, 0.20, size)

@@ -125,6 +125,11 @@ class League:
 
 def simulate_league(config: LeagueConfig) -> League:
     """Return the league of `config`: the same bits for the same configuration. Raises ValidationError."""
+    return play_league(config)[0]
+
+
+def play_league(config: LeagueConfig) -> tuple[League, Matchmaker, int]:
+    """Return the league of `config`, its matchmaker and its last day, to make further cards. Raises ValidationError."""
     streams = np.random.SeedSequence(config.seed).spawn(8)
     fighter_rng, circuit_rng, corners, endings, statistics, closing, coming, elsewhere = map(
         np.random.default_rng, streams
@@ -137,7 +142,7 @@ def simulate_league(config: LeagueConfig) -> League:
     # Promoters usually give the favourite the red corner.
     turn = (view < 0) ^ (corners.random(len(past.day)) < 0.23)
     past, view = past.swap_sides(turn), np.where(turn, -view, view)
-    ids = np.array([_identifier("past", config.seed, number)[:16] for number in range(len(past.day))])
+    ids = np.array([identifier("past", config.seed, number)[:16] for number in range(len(past.day))])
     first_day = np.datetime64(config.start.astimezone(UTC).date(), "D") - (past.day[-1] + 7)
     ending = draw_endings(past, fighters, endings)
     fights = _fight_table(past, fighters, ending, ids, first_day).assign(**draw_odds(view, closing))
@@ -148,11 +153,12 @@ def simulate_league(config: LeagueConfig) -> League:
         first = pd.concat([fights.set_index(side)["date"] for side in ("red_id", "blue_id")]).groupby(level=0).min()
         people = people.merge(records, on="fighter_id", validate="one_to_one")
         people["declared_last_bout"] = people["fighter_id"].map(first) - people.pop("idle")
-    return League(
+    league = League(
         log=FightLog(fights, lines, people),
         truth=dict(zip(ids.tolist(), past.probability.tolist(), strict=True)),
         upcoming=tuple(_upcoming(card, fighters, config, past.day[-1] + 7, coming) for card in cards),
     )
+    return league, circuit, int(join_cards([past, *cards]).day[-1])
 
 
 def score_league(league: League) -> dict[str, float]:
@@ -292,7 +298,7 @@ def _upcoming(
     start = config.start + timedelta(days=int(card.day[0] - first_day))
     return tuple(
         UpcomingFight(
-            fight_id=_identifier("coming", config.seed, int(card.event[row]), row)[:32],
+            fight_id=identifier("coming", config.seed, int(card.event[row]), row)[:32],
             start=start,
             fighters=(str(fighters.name[card.first[row]]), str(fighters.name[card.second[row]])),
             probability=float(card.probability[row]),
@@ -338,7 +344,8 @@ def _parse_time(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _identifier(*parts: object) -> str:
+def identifier(*parts: object) -> str:
+    """Return an id of 64 hexadecimal digits for what the parts name."""
     return hashlib.sha256(":".join(map(str, parts)).encode()).hexdigest()
 
 
