@@ -8,6 +8,7 @@ from typing import Self
 from ledger.contracts.failures import Failure
 from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.reports import Report
+from ledger.feeds.feed_store import Feeds
 from ledger.jobs.card_answers import CardAnswers
 from ledger.jobs.claims import Claim, Claims, ReapCounts, RunningJob, Settlement, SettleResult
 from ledger.jobs.dead_letters import DeadLetter, DeadLetters
@@ -15,7 +16,6 @@ from ledger.jobs.job_history import JobHistories, JobHistory
 from ledger.jobs.job_index import JobIndex, JobPage, JobQuery, JobSummary
 from ledger.jobs.job_log import JobLogs
 from ledger.jobs.job_records import JobRecord, JobRecords
-from ledger.jobs.listed_fights import FeedState
 from ledger.jobs.liveness_probes import LivenessProbes
 from ledger.jobs.outcome_reader import OutcomePage, OutcomeReader, OutcomesMissedError
 from ledger.jobs.outcome_stats import OutcomeStats
@@ -100,7 +100,7 @@ class Ledger:
         fighters' states lag behind them.
     controls, pools, quarantine, tokens, feeds
         Operations: live controls, living pools, malformed queue items, tokens of gateways and limits of callers, and
-        what was read from odds feeds.
+        odds feeds: their runners, their retrievals and the fights that they have listed.
     prices
         Price history of the fights of feeds.
     webhooks, webhook_queue
@@ -125,7 +125,7 @@ class Ledger:
         self.pools = PoolRegistry(server)
         self.quarantine = Quarantine(server)
         self.tokens = TokenStore(server)
-        self.feeds = FeedState(server)
+        self.feeds = Feeds(server)
         self.prices = Prices(server)
         self.webhooks = Webhooks(server)
         self.webhook_queue = DeliveryQueue(server)

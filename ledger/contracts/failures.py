@@ -107,5 +107,9 @@ class PermissionDeniedError(LedgerError):
     """
 
 
+class LeadershipLostError(LedgerError):
+    """Another process leads now, and nothing was written: see `ledger.feeds.feed_leases`."""
+
+
 class LedgerUnavailableError(LedgerError):
     """The server cannot be reached, or refuses this user."""

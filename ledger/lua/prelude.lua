@@ -55,18 +55,27 @@
 -- ARGV[5] max doorbells    ARGV[6] max attempts     ARGV[7] lease (ms)       ARGV[8] number of the database <db>
 -- (channels are shared by all databases)     ARGV[9] how long a reply is kept (ms)
 -- ARGV[10] token of the call, the same if it is repeated because its reply was lost
+-- ARGV[11] '' or '<key> <fence>': nothing is done if the field `fence` of <ns>:<key> differs, because another process
+-- has taken the caller's place
 -- The script's own arguments follow: arg(1), ...
 
 local ns = ARGV[1] .. ':'
 local retention, tombstone, max_outcomes = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local max_doorbells, max_attempts, lease = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local HEADER = 10
+local HEADER = 11
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now = math.floor(now_us / 1000)
 
 local function arg(index)
   return ARGV[HEADER + index]
+end
+
+if ARGV[11] ~= '' then
+  local place, fence = string.match(ARGV[11], '^(.*) (%d+)$')
+  if redis.call('HGET', ns .. place, 'fence') ~= fence then
+    return redis.error_reply('FENCED another process has taken the place of this one')
+  end
 end
 
 -- A server at its maxmemory refuses a script whose first write could need memory, but not its later writes. So the

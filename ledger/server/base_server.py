@@ -37,10 +37,14 @@ class BaseServer:
         redis-py client that returns bytes (no `decode_responses`) and speaks RESP 2.
     scripts
         The Lua scripts by name, bound to `client`.
+    fence
+        Carried by every script: '' or a key and the fence that it must have, as in `ledger.feeds.feed_leases`. The
+        server refuses the script with `LeadershipLostError` if another process has taken this one's place.
     """
 
     def __init__(self, client: Any, settings: LedgerSettings) -> None:
         self.settings = settings
+        self.fence = ""
         self.client: Any = client  # redis-py's signatures mix in those of its asynchronous client
         self.scripts = lua_scripts.register_scripts(client)
         self._header = (
@@ -72,7 +76,7 @@ class BaseServer:
 
     def script_call(self, name: str, *args: Any) -> Command:
         """Return the command that calls a script; its token lets the server recognise a repeated call."""
-        return ("EVALSHA", self.scripts[name].sha, 0, *self._header, secrets.token_hex(8), *args)
+        return ("EVALSHA", self.scripts[name].sha, 0, *self._header, secrets.token_hex(8), self.fence, *args)
 
     def script(self, name: str, *args: Any) -> Exchange[Any]:
         """Run a Lua script and return its reply."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from ledger.contracts.failures import LedgerError, LedgerUnavailableError, PermissionDeniedError
+from ledger.contracts.failures import LeadershipLostError, LedgerError, LedgerUnavailableError, PermissionDeniedError
 
 if TYPE_CHECKING:
     import redis
@@ -60,6 +60,8 @@ _BY_CODE = {
     "BUSY": ErrorMeaning("a long-running script keeps it busy: wait, or end the script with SCRIPT KILL"),
     "NOSCRIPT": ErrorMeaning("it lost a script that was just loaded: try again"),
     "NOPROTO": ErrorMeaning("it does not speak RESP 2: Redis >= 6.2 or Valkey is needed"),
+    # Our own: see the prelude of the scripts.
+    "FENCED": ErrorMeaning("another process has taken this one's place, so it may write no more", LeadershipLostError),
     **dict.fromkeys(("MOVED", "ASK", "TRYAGAIN", "CROSSSLOT", "CLUSTERDOWN"), _CLUSTER),
     **{
         code: ErrorMeaning(

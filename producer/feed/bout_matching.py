@@ -18,7 +18,7 @@ import msgspec
 
 from ledger.contracts.bouts import bout_key, same_day
 from ledger.contracts.jobs import MAX_FIGHTS, Fight, PredictCard
-from ledger.jobs.listed_fights import ListedFight
+from ledger.feeds.listed_fights import ListedFight
 
 NIGHT_GAP = timedelta(hours=6)
 """Largest gap between consecutive starts of one night."""

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.jobs import PredictCard
 from ledger.contracts.reports import CardReport, FightFailure
-from ledger.jobs.listed_fights import ListedFight
+from ledger.feeds.listed_fights import ListedFight
 from ledger.ledger import Ledger
 from producer.cli.main import main
 from producer.client import Client

@@ -23,7 +23,7 @@ from ledger.contracts.jobs import CheckHealth, ShadowCard, TrainEnsemble
 from ledger.contracts.prediction_record import PredictionPage, PredictionRecord
 from ledger.contracts.reports import HealthReport
 from ledger.contracts.webhooks import WebhookChange, WebhookDefinition
-from ledger.jobs.listed_fights import ListedFight
+from ledger.feeds.listed_fights import ListedFight
 from ledger.ledger import Ledger, LedgerSettings, Settlement
 from ledger.models.fight_results import FightResult
 from ledger.server.embedded_server import EmbeddedServer

@@ -11,7 +11,7 @@ import pytest
 from ledger.contracts import codec
 from ledger.contracts.bouts import bout_key, fighter_key, is_mma
 from ledger.contracts.jobs import Fight, Fighter, PredictCard
-from ledger.jobs.listed_fights import ListedFight
+from ledger.feeds.listed_fights import ListedFight
 from producer.feed.bout_matching import listed_fights, match_fights
 
 NIGHT = datetime(2099, 1, 3, 23, 45, tzinfo=UTC)

@@ -30,7 +30,7 @@ class ListedFight(Struct, frozen=True, kw_only=True):
     listed: int = 0
 
 
-class FeedState:
+class ListedFights:
     """Listed fights and requested cards, shared by all who read feeds into one ledger."""
 
     def __init__(self, server: Server) -> None:

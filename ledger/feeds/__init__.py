@@ -1,0 +1,1 @@
+"""Odds feeds: what they have listed, who reads them, and what each retrieval brought."""
