@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Self
 
+from ledger.bets.bet_register import BetRegister
 from ledger.contracts.failures import Failure
 from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.reports import Report
@@ -103,6 +104,8 @@ class Ledger:
         odds feeds: their runners, their retrievals and the fights that they have listed.
     prices
         Price history of the fights of feeds.
+    bets
+        Register of bets: placed, voided and settled, with what is at stake and the caps on it.
     webhooks, webhook_queue
         Webhooks that receive outcomes, and their deliveries as a relay needs them.
     """
@@ -122,6 +125,7 @@ class Ledger:
         self.outcome_stats = OutcomeStats(server)
         self.liveness_probes = LivenessProbes(server)
         self.controls = ControlStore(server)
+        self.bets = BetRegister(server, self.controls)
         self.pools = PoolRegistry(server)
         self.quarantine = Quarantine(server)
         self.tokens = TokenStore(server)

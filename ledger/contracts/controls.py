@@ -154,6 +154,74 @@ CONTROLS = (
         description="on: every decision of this model (digest) is to abstain; set and cleared with a drift alarm",
     ),
     Control(
+        name="betting",
+        kind=str,
+        choices=("off", "paper", "live"),
+        description="off: no bet is placed; live: people or their software take the bets; by default paper",
+    ),
+    Control(
+        name="bankroll",
+        kind=int,
+        unit="units",
+        min_value=1,
+        max_value=100_000_000_000,
+        description="money paid in for bets, in the smallest unit of the currency; by default 1000000, of paper bets",
+    ),
+    Control(
+        name="min_stake",
+        kind=int,
+        unit="units",
+        min_value=1,
+        max_value=100_000_000_000,
+        description="smallest stake of a bet, in the smallest unit of the currency; by default 1",
+    ),
+    Control(
+        name="max_fight_exposure",
+        kind=int,
+        unit="basis points",
+        min_value=1,
+        max_value=10_000,
+        description="maximum of open stakes on a fight, in 1/10,000 of the bankroll; by default no limit",
+    ),
+    Control(
+        name="max_card_exposure",
+        kind=int,
+        unit="basis points",
+        min_value=1,
+        max_value=10_000,
+        description="maximum of open stakes on a card, in 1/10,000 of the bankroll; by default no limit",
+    ),
+    Control(
+        name="max_bookmaker_exposure",
+        kind=int,
+        unit="basis points",
+        min_value=1,
+        max_value=10_000,
+        description="maximum of open stakes at a bookmaker, in 1/10,000 of the bankroll; by default no limit",
+    ),
+    Control(
+        name="max_week_exposure",
+        kind=int,
+        unit="basis points",
+        min_value=1,
+        max_value=10_000,
+        description="maximum of open stakes on events of an ISO week, in 1/10,000 of the bankroll; by default no limit",
+    ),
+    Control(
+        name="drawdown_stop",
+        kind=int,
+        unit="basis points",
+        min_value=1,
+        max_value=10_000,
+        description="no bet is placed while the bankroll is this far below its peak, in 1/10,000 of the peak",
+    ),
+    Control(
+        name="resettle_bets",
+        kind=bool,
+        default=False,
+        description="on: bets are settled again if their result is overturned after it was announced",
+    ),
+    Control(
         name="log_level",
         scope="COMPONENT",
         kind=str,
@@ -228,7 +296,7 @@ def parse_value(name: str, text: str) -> ControlValue:
             raise job_refused(f"{name} is on or off, not {text[:40]!r}")
         return _WORDS[text]
     if control.kind is int:
-        number = int(text) if re.fullmatch("[0-9]{1,9}", text) else None
+        number = int(text) if re.fullmatch("[0-9]{1,12}", text) else None
         if number is None or not control.min_value <= number <= control.max_value:
             raise job_refused(
                 f"{name} is a number of {control.unit} from {control.min_value} to {control.max_value}, not {text!r}"
