@@ -13,6 +13,7 @@ from ledger.feeds.feed_store import Feeds
 from ledger.jobs.card_answers import CardAnswers
 from ledger.jobs.claims import Claim, Claims, ReapCounts, RunningJob, Settlement, SettleResult
 from ledger.jobs.dead_letters import DeadLetter, DeadLetters
+from ledger.jobs.job_audit import JobAudit
 from ledger.jobs.job_history import JobHistories, JobHistory
 from ledger.jobs.job_index import JobIndex, JobPage, JobQuery, JobSummary
 from ledger.jobs.job_log import JobLogs
@@ -86,9 +87,10 @@ class Ledger:
         The server that all parts share: commands, scripts, clock, memory.
     submission
         Submission of jobs, with what only workers submit: parts, shadow cards, urgent health checks.
-    job_index, job_histories, job_logs, job_records, card_answers, dead_letters
-        Lists of jobs by state, kind, caller, card and time; the history of a job, and the log lines about it; stored
-        jobs; cards by date with all answers to each; and the jobs that failed as `worker_lost`.
+    job_index, job_audit, job_histories, job_logs, job_records, card_answers, dead_letters
+        Lists of jobs by state, kind, caller, card and time; submissions and outcomes of a range of time; the history of
+        a job, and the log lines about it; stored jobs; cards by date with all answers to each; and the jobs that failed
+        as `worker_lost`.
     queue_stats, outcome_stats
         Lengths and waiting times of the queues; statistics of recent outcomes.
     liveness_probes
@@ -117,6 +119,7 @@ class Ledger:
         self._outcomes = OutcomeReader(server)
         self.job_index = JobIndex(server)
         self.job_histories = JobHistories(server, self._outcomes)
+        self.job_audit = JobAudit(server, self.job_index)
         self.job_logs = JobLogs(server)
         self.job_records = JobRecords(server, self._outcomes)
         self.card_answers = CardAnswers(server, self._outcomes)

@@ -12,6 +12,7 @@ from msgspec import Struct
 from ledger.contracts import codec
 from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import ROUTES
+from ledger.server.base_server import to_milliseconds
 from ledger.server.server import Server, to_datetime
 
 INTERNAL_KINDS = frozenset({"shadow_card", "train_part", "backtest_part"})
@@ -202,7 +203,7 @@ def _milliseconds(moment: datetime | None) -> int | str:
         return ""
     if moment.tzinfo is None:
         raise codec.job_refused(f"the time {moment.isoformat()} has no time zone: write it as {moment.isoformat()}Z")
-    return max(0, int(moment.timestamp() * 1000))
+    return max(0, to_milliseconds(moment))
 
 
 def summary_of(job_id: str, values: Sequence[bytes | None]) -> JobSummary:

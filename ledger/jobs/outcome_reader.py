@@ -19,14 +19,26 @@ from ledger.server.exchanges import Exchange, Item, Iteration, NextMessage, Subs
 from ledger.server.server import Server
 
 _STATUS = ("state", "kind", "queue", "attempt", "submitted", "deadline", "progress", "caller")
-_OUTCOME = ("state", "kind", "attempt", "submitted", "settled", "report", "failure", "correlation", "origin", "caller")
+OUTCOME_FIELDS = (
+    "state",
+    "kind",
+    "attempt",
+    "submitted",
+    "settled",
+    "report",
+    "failure",
+    "correlation",
+    "origin",
+    "caller",
+)
+"""The fields of a record that an outcome is made of."""
 _SETTLED = b"settled"
 FINAL_READ_SECONDS = 0.5
 """Minimum time that a waiter's read of the record may take, even after the waiter's timeout."""
 _MAX_SEQUENCE = 10**18
 _PLACE = re.compile("[0-9]{1,19}(-[0-9]{1,19})?")
 Record = list[bytes | None]
-"""The fields `_OUTCOME` of a record."""
+"""The fields `OUTCOME_FIELDS` of a record."""
 Read = TypeVar("Read")
 _progress_decoder = msgspec.json.Decoder(Progress)
 _news_decoder = msgspec.msgpack.Decoder(list[str | bool])
@@ -134,7 +146,7 @@ class OutcomeExchanges:
         *,
         read_first: bool = False,
     ) -> SubscribedExchange[Read]:
-        """Implement `Ledger.wait`; `decode` makes the result of the fields `_OUTCOME`.
+        """Implement `Ledger.wait`; `decode` makes the result of the fields `OUTCOME_FIELDS`.
 
         Sleeps on the job's channel, on which the outcome itself is published. It subscribes before it reads the record,
         so that no outcome is missed in between, and reads it again every `poll_fallback_seconds`, because a published
@@ -276,7 +288,7 @@ class OutcomeExchanges:
         return self._server.key("outcomes")
 
     def _query(self, job_id: str) -> Command:
-        return ("HMGET", self._server.key("job", job_id), *_OUTCOME)
+        return ("HMGET", self._server.key("job", job_id), *OUTCOME_FIELDS)
 
     def _channel(self, job_id: str) -> str:
         """Return the channel of a job. All databases share the channels, and two of them may have the same job."""
@@ -363,13 +375,13 @@ def _before(place: bytes) -> str:
 
 
 def _fields_of(news: bytes) -> list[bytes | None]:
-    """Decode the published fields `_OUTCOME` of a record."""
+    """Decode the published fields `OUTCOME_FIELDS` of a record."""
     fields = [field.encode() if isinstance(field, str) else None for field in _news_decoder.decode(news)]
-    return fields + [None] * (len(_OUTCOME) - len(fields))  # the last one is published only if there is a caller
+    return fields + [None] * (len(OUTCOME_FIELDS) - len(fields))  # the last one is published only if there is a caller
 
 
 def decode_outcome(job_id: str, record: Record) -> Outcome | None:
-    """Decode the fields `_OUTCOME` of a record, None if there is no outcome. Raises UnreadableOutcomeError."""
+    """Decode the fields `OUTCOME_FIELDS` of a record, None if there is no outcome. Raises UnreadableOutcomeError."""
     state, kind, attempt, submitted, settled, report, failure, correlation, origin, caller = record
     if state is None or kind is None or attempt is None or submitted is None or settled is None:
         return None
@@ -392,7 +404,7 @@ def decode_outcome(job_id: str, record: Record) -> Outcome | None:
 
 
 def decode_document(job_id: str, record: Record) -> OutcomeDocument | None:
-    """Return the outcome in the fields `_OUTCOME` of a record, its parts as stored; None if there is no outcome."""
+    """Return the outcome in the fields `OUTCOME_FIELDS` of a record, its parts as stored; None if there is none."""
     state, kind, attempt, submitted, settled, report, failure, correlation, origin, caller = record
     if state is None or kind is None or attempt is None or submitted is None or settled is None:
         return None

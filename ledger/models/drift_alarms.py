@@ -6,7 +6,9 @@ review that died in between. Actions are changes of controls, and in their histo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -14,7 +16,8 @@ from msgspec import Struct
 from ledger.contracts.codec import check_text, job_refused
 from ledger.contracts.job_reports.monitoring_reports import ActionTaken, SequentialTestResult
 from ledger.operations.control_store import ControlStore, encode_evidence
-from ledger.server.server import Server
+from ledger.server.server import Server, to_datetime
+from ledger.server.stream_ranges import stream_between
 
 
 class DriftAlarm(Struct, frozen=True, kw_only=True):
@@ -28,6 +31,14 @@ class DriftAlarm(Struct, frozen=True, kw_only=True):
     acted: bool = False
     action: ActionTaken = "none"
     said: str = ""
+
+
+class DriftAlarmEvent(Struct, frozen=True, kw_only=True):
+    """An alarm that was raised, or whose action was stored, at a time of the server."""
+
+    at: datetime
+    event: Literal["raised", "acted"]
+    alarm: DriftAlarm
 
 
 class DriftAlarms:
@@ -45,6 +56,18 @@ class DriftAlarms:
     def raise_alarm(self, alarm: DriftAlarm) -> DriftAlarm:
         """Store an alarm if its model has none, and return the standing one."""
         return _decoder.decode(self._server.run_script("drift_alarm", alarm.model, msgspec.json.encode(alarm), ""))
+
+    def events_between(self, since: datetime, until: datetime) -> Iterator[DriftAlarmEvent]:
+        """Yield what became of alarms at or after `since` and before `until`, oldest first.
+
+        An alarm is cleared by a change of the control `abstain.MODEL`, which has it as evidence.
+        """
+        for place, fields in stream_between(self._server, self._server.key("alarms", "changes"), since, until):
+            yield DriftAlarmEvent(
+                at=to_datetime(float(place.partition("-")[0])),
+                event="acted" if fields[b"event"] == b"acted" else "raised",
+                alarm=_decoder.decode(fields[b"alarm"]),
+            )
 
     def mark_acted(self, alarm: DriftAlarm) -> None:
         """Store the action taken on an alarm, if it still stands."""

@@ -7,8 +7,8 @@ one. Results live with the ledger: some 600 a year, 200 bytes each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
 from typing import Literal
 
 import msgspec
@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from ledger.contracts.codec import check_text, job_refused, normalise_name
 from ledger.server.server import Server, to_datetime
+from ledger.server.stream_ranges import stream_between
 
 MAX_RESULTS_AT_ONCE = 20_000
 MAX_RESULT_CHANGES = 100_000
@@ -100,15 +101,12 @@ class FightResults:
     def changes(self, limit: int = 100) -> list[FightResultChange]:
         """Return the last changes, newest first."""
         entries = self._server.execute("XREVRANGE", self._server.key("results", "changes"), "+", "-", "COUNT", limit)
-        return [
-            FightResultChange(
-                place=place.decode(),
-                who=fields[b"who"].decode(),
-                before=_decoder.decode(fields[b"from"]) if fields[b"from"] else None,
-                after=_decoder.decode(fields[b"to"]),
-            )
-            for place, fields in entries
-        ]
+        return [_change_of(place.decode(), fields) for place, fields in entries]
+
+    def changes_between(self, since: datetime, until: datetime) -> Iterator[FightResultChange]:
+        """Yield the changes made at or after `since` and before `until`, oldest first."""
+        for place, fields in stream_between(self._server, self._server.key("results", "changes"), since, until):
+            yield _change_of(place, fields)
 
 
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -128,6 +126,15 @@ def _read(value: bytes, first: bytes | None) -> FightResult:
     batch, _, text = value.partition(b" ")
     before = None if first is None else msgspec.structs.replace(_decoder.decode(first), batch=int(batch))
     return msgspec.structs.replace(_decoder.decode(text), batch=int(batch), first=before)
+
+
+def _change_of(place: str, fields: Mapping[bytes, bytes]) -> FightResultChange:
+    return FightResultChange(
+        place=place,
+        who=fields[b"who"].decode(),
+        before=_decoder.decode(fields[b"from"]) if fields[b"from"] else None,
+        after=_decoder.decode(fields[b"to"]),
+    )
 
 
 def changed_at(change: FightResultChange) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from ledger.contracts.codec import check_text, job_refused
 from ledger.contracts.controls import Controls, ControlValue, check_consistency, find_control, format_value, parse_value
 from ledger.contracts.failures import LedgerError
 from ledger.server.server import Server, to_datetime
+from ledger.server.stream_ranges import stream_between
 
 MAX_EVIDENCE_CHARACTERS = 20_000
 _CHANGES_AT_ONCE = 500
@@ -112,6 +113,11 @@ class ControlStore:
             return self._history(name, limit)
         entries = self._server.execute("XREVRANGE", self._server.key("controls", "changes"), "+", "-", "COUNT", limit)
         return [_change_of(place, fields) for place, fields in entries]
+
+    def changes_between(self, since: datetime, until: datetime) -> Iterator[ControlChange]:
+        """Yield the changes made at or after `since` and before `until`, oldest first."""
+        for place, fields in stream_between(self._server, self._server.key("controls", "changes"), since, until):
+            yield _change_of(place.encode(), fields)
 
     def changed_names(self) -> list[str]:
         """Return the names of all controls that were ever changed."""

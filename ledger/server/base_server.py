@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ledger.contracts.failures import LedgerUnavailableError
@@ -185,3 +185,11 @@ def _milliseconds(seconds: float) -> int:
 def to_datetime(milliseconds: bytes | float) -> datetime:
     """Convert a time of the server, in milliseconds, to a datetime."""
     return datetime.fromtimestamp(float(milliseconds) / 1000, UTC)
+
+
+def to_milliseconds(moment: datetime) -> int:
+    """Convert a datetime to a time of the server, rounded down to a whole millisecond."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

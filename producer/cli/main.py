@@ -12,6 +12,7 @@ import click
 from ledger.contracts.failures import JobFailedError, JobRefusedError
 from ledger.server.server_memory import EvictionWarning
 from producer.cli.commands.backtest import backtest
+from producer.cli.commands.bets.audit import audit
 from producer.cli.commands.check import check
 from producer.cli.commands.demo import demo
 from producer.cli.commands.enqueue import enqueue
@@ -128,6 +129,7 @@ for command in (
     replay,
     status,
     alerts,
+    audit,
     health,
     models,
     fight_results,

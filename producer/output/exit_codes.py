@@ -18,6 +18,7 @@ from ledger.contracts.failures import (
     WaitTimeoutError,
 )
 from ledger.webhooks.webhook_store import UnknownWebhookError
+from producer.audit.verification import BrokenAuditError
 from producer.errors import NotInstalledError, StoredFailureError
 
 
@@ -32,6 +33,7 @@ class ExitCode(IntEnum):
     UNKNOWN_JOB = 5
     NOT_INSTALLED = 6
     PARTLY_REFUSED = 7
+    BROKEN_AUDIT = 8
     INTERRUPTED = 130
 
 
@@ -44,6 +46,7 @@ MEANINGS = {
     ExitCode.UNKNOWN_JOB: "no such job or webhook, or the job's retention has ended",
     ExitCode.NOT_INSTALLED: "this part of cornerman is not installed",
     ExitCode.PARTLY_REFUSED: "part of a feed was refused, the rest is enqueued; events that have begun do not count",
+    ExitCode.BROKEN_AUDIT: "an audit file has a line that is changed, missing, reordered, repeated or truncated",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C",
 }
 
@@ -73,6 +76,8 @@ def exit_code_for(error: Exception) -> ExitCode:
             return ExitCode.TIMEOUT
         case UnknownJobError() | UnknownWebhookError():
             return ExitCode.UNKNOWN_JOB
+        case BrokenAuditError():
+            return ExitCode.BROKEN_AUDIT
         case NotInstalledError():
             return ExitCode.NOT_INSTALLED
         case _:

@@ -32,7 +32,7 @@ from workers.models.model_store import Store
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
 
-WITHOUT_THE_SERVER = {("demo",), ("up",), ("predict",), ("preflight",), ("check",)}
+WITHOUT_THE_SERVER = {("demo",), ("up",), ("predict",), ("preflight",), ("check",), ("audit", "verify")}
 """Commands that start a server of their own, or need none."""
 A_PROCESS = {("worker",), ("serve",), ("relay",)}
 """The commands that become another process: a pool, which the test has, or a gateway."""
@@ -207,6 +207,7 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
     shop("operator", "pause", "predict", *WHY)
     for role in ("reader", "operator"):
         shop(role, "alerts", ends=ExitCode.FAILED)
+        shop(role, "audit export", "--output", str(shop.folder / "audit.jsonl"))
     for role in ("producer", "operator"):
         shop(role, *enqueue, f"late card of {role}", "--durable")
         shop(role, "cancel", f"late card of {role}")

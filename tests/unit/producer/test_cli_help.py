@@ -44,6 +44,7 @@ COMMANDS = {
     "cancel",
     "status",
     "alerts",
+    "audit",
     "health",
     "models",
     "fight-results",

@@ -1,0 +1,65 @@
+"""What an audit file has of a ledger: records of a range of time, in the order of the server's clock."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ledger.jobs.job_audit import SettledJob
+from ledger.ledger import Ledger
+from ledger.server.base_server import to_datetime
+from producer.audit.redaction import without_secrets
+
+ALIAS_CONTROL = "model."
+"""Prefix of the controls that hold the aliases of models."""
+
+
+class Record(NamedTuple):
+    """What happened at a time: the kind of its line, and a value that msgspec can encode."""
+
+    at: datetime
+    kind: str
+    value: Any
+
+
+def records_between(ledger: Ledger, since: datetime, until: datetime) -> Iterator[Record]:
+    """Yield all records at or after `since` and before `until`, in order, without secrets.
+
+    At most a page of each kind is in memory.
+    """
+    kinds = (_submissions, _controls, _alarms, _fight_results, _outcomes)
+    for record in heapq.merge(*(read(ledger, since, until) for read in kinds), key=lambda record: record.at):
+        yield record._replace(value=without_secrets(msgspec.json.decode(_encoder.encode(record.value))))
+
+
+def _submissions(ledger: Ledger, since: datetime, until: datetime) -> Iterator[Record]:
+    for job in ledger.job_audit.submissions(since, until):
+        yield Record(job.submitted_at, "submission", job)
+
+
+def _outcomes(ledger: Ledger, since: datetime, until: datetime) -> Iterator[Record]:
+    for found in ledger.job_audit.outcomes(since, until):
+        kind = "outcome" if isinstance(found, SettledJob) else "lost_outcomes"
+        yield Record(found.at, kind, found)
+
+
+def _controls(ledger: Ledger, since: datetime, until: datetime) -> Iterator[Record]:
+    for change in ledger.controls.changes_between(since, until):
+        yield Record(change.at, "alias" if change.name.startswith(ALIAS_CONTROL) else "control", change)
+
+
+def _alarms(ledger: Ledger, since: datetime, until: datetime) -> Iterator[Record]:
+    for event in ledger.drift_alarms.events_between(since, until):
+        yield Record(event.at, "drift_alarm", event)
+
+
+def _fight_results(ledger: Ledger, since: datetime, until: datetime) -> Iterator[Record]:
+    for change in ledger.fight_results.changes_between(since, until):
+        yield Record(to_datetime(float(change.place.partition("-")[0])), "fight_result", change)
+
+
+_encoder = msgspec.json.Encoder()

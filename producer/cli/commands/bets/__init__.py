@@ -1,0 +1,1 @@
+"""Commands about bets and the audit of what a ledger did."""
