@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, contextmanager
 
 from engine.model.bundle import MANIFEST
+from ledger.remote_folder import FsspecFolder
 from workers.errors import StoreUnavailableError
-from workers.models.remote_folder import FsspecFolder
 
 OWNERS, REMOVING = "owners", "removing"
 UNCLAIMED = "unclaimed"

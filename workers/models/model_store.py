@@ -35,9 +35,9 @@ from engine.arrays import Array
 from engine.errors import BundleCorruptError, BundleNotFoundError, EngineError
 from engine.model.bundle import MANIFEST, SIGNATURE, WRITING_PREFIX, Bundle, open_bundle, write_bundle
 from engine.resources.chunked_arrays import ChunkedArray
+from ledger.remote_folder import FsspecFolder
 from workers.errors import StoreUnavailableError
 from workers.models.bundle_owners import Owners
-from workers.models.remote_folder import FsspecFolder
 
 if TYPE_CHECKING:
     from workers.settings import WorkerSettings

@@ -12,6 +12,8 @@ from engine.errors import ValidationError
 from engine.evaluation import plots
 from engine.market import consensus
 from engine.market.odds import american_to_decimal
+from engine.model import bundle
+from ledger import remote_folder
 from ledger.contracts import jobs
 from ledger.contracts.controls import find_control
 from producer.feed.parsing import ParseError, PriceFormat, parse_price
@@ -20,6 +22,10 @@ from producer.output.backtest_tables import FORECAST_NAMES
 
 def test_the_engine_turns_the_same_overrounds_away_as_the_producer() -> None:
     assert (consensus.MIN_OVERROUND, consensus.MAX_OVERROUND) == (jobs.MIN_OVERROUND, jobs.MAX_OVERROUND)
+
+
+def test_unfinished_files_have_one_prefix_everywhere() -> None:
+    assert remote_folder.WRITING_PREFIX == bundle.WRITING_PREFIX
 
 
 def test_a_job_can_name_every_devig_method_of_the_engine() -> None:

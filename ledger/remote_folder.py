@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.model.bundle import WRITING_PREFIX
-
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
+
+WRITING_PREFIX = ".writing-"
+"""Begins the name of a file that is not complete."""
 
 
 class FsspecFolder:
