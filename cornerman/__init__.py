@@ -27,9 +27,11 @@ from ledger.contracts.failures import (
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
 from ledger.contracts.job_reports.update_report import FighterState, UpdateReport
 from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.jobs import (
+    ArchivePrices,
     Backtest,
     CheckHealth,
     CollectGarbage,
@@ -51,6 +53,7 @@ from ledger.contracts.jobs import (
     TrainEnsemble,
     UpdateModel,
 )
+from ledger.contracts.prices import PriceChange
 from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import (
     Bet,
@@ -111,6 +114,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AmbiguousFighterError",
+    "ArchivePrices",
     "AsyncClient",
     "AsyncLedger",
     "Backtest",
@@ -169,6 +173,8 @@ __all__ = [
     "OutcomesMissedError",
     "PermissionDeniedError",
     "PredictCard",
+    "PriceArchiveReport",
+    "PriceChange",
     "PriceFormat",
     "ProductionEnsembleConfig",
     "ProductionEnsembleManager",

@@ -6,6 +6,7 @@ Errors are those of the file system; a missing file raises FileNotFoundError.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,11 +65,27 @@ class FsspecFolder:
 
     def put(self, path: Path, place: str) -> None:
         """Upload a file; it becomes visible when it is complete."""
+        self._appear(place, lambda writing: self._filesystem.put_file(str(path), writing))
+
+    def write(self, content: bytes, place: str) -> None:
+        """Write a file; it becomes visible when it is complete, and replaces another of that name."""
+        self._appear(place, lambda writing: self._filesystem.pipe_file(writing, content))
+
+    def read(self, place: str) -> bytes | None:
+        """Return the content of a file; None if it does not exist."""
+        try:
+            content: bytes = self._filesystem.cat_file(self._at(place))
+        except FileNotFoundError:
+            self._check_gone(place)
+            return None
+        return content
+
+    def _appear(self, place: str, write: Callable[[str], None]) -> None:
         target = self._at(place)
         parent = self._parent(target)
         writing = f"{parent}/{WRITING_PREFIX}{secrets.token_hex(8)}"
         try:
-            self._filesystem.put_file(str(path), writing)
+            write(writing)
             self._filesystem.mv(writing, target)
         except Exception:
             with suppress(Exception):
@@ -88,12 +105,8 @@ class FsspecFolder:
 
     def read_marker(self, place: str) -> str | None:
         """Return the text of a small file; None if it does not exist."""
-        try:
-            content: bytes = self._filesystem.cat_file(self._at(place))
-        except FileNotFoundError:
-            self._check_gone(place)
-            return None
-        return content.decode(errors="replace")
+        content = self.read(place)
+        return None if content is None else content.decode(errors="replace")
 
     def remove_file(self, place: str) -> None:
         """Remove a file if it exists."""

@@ -22,9 +22,11 @@ from ledger.async_ledger import AsyncLedger
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
 from ledger.contracts.job_reports.update_report import UpdateReport
 from ledger.contracts.job_state import JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.jobs import (
+    ArchivePrices,
     Backtest,
     CheckHealth,
     CollectGarbage,
@@ -121,6 +123,8 @@ class AsyncClient:
     async def enqueue(self, job: CompareModels, **submission: Unpack[SubmitOptions]) -> Receipt[ComparisonReport]: ...
     @overload
     async def enqueue(self, job: CollectGarbage, **submission: Unpack[SubmitOptions]) -> Receipt[GarbageReport]: ...
+    @overload
+    async def enqueue(self, job: ArchivePrices, **submission: Unpack[SubmitOptions]) -> Receipt[PriceArchiveReport]: ...
     @overload
     async def enqueue(self, job: JobInput, **submission: Unpack[SubmitOptions]) -> Receipt[Report]: ...
     async def enqueue(

@@ -9,9 +9,11 @@ from msgspec import Struct
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
 from ledger.contracts.job_reports.update_report import UpdateReport
 from ledger.contracts.job_state import JobStatus, Outcome
 from ledger.contracts.jobs import (
+    ArchivePrices,
     Backtest,
     BacktestPart,
     CheckHealth,
@@ -59,6 +61,7 @@ REPORT_OF: dict[type[Struct], type[Struct]] = {
     ReviewModel: ReviewReport,
     CompareModels: ComparisonReport,
     CollectGarbage: GarbageReport,
+    ArchivePrices: PriceArchiveReport,
     ShadowCard: ShadowReport,
     TrainPart: PartReport,
     BacktestPart: PartReport,

@@ -40,6 +40,22 @@ export interface AnswerStates {
   lagging: number;
 }
 
+/**
+ * Write the price histories of all fights into the store, and remove old ones from the server.
+ *
+ * Removed are those of fights that neither start nor have been read within the last `keep_days`, once the archive
+ * has them.
+ *
+ * `schema_version` is 1: another one is `unsupported_schema`.
+ */
+export interface ArchivePrices {
+  kind: "archive_prices";
+  schema_version?: 1;
+  keep_days?: number;
+  nonce?: string;
+  deadline?: string | null;
+}
+
 /** Backlogs of all queues by name, and the number of dead letters. */
 export interface Backlog {
   queues: Record<string, QueueBacklog>;
@@ -799,7 +815,7 @@ export interface IntervalOptions {
 }
 
 /** A job, by its `kind`. */
-export type Job = PredictCard | TrainEnsemble | Backtest | JudgeModels | CheckHealth | Replay | ReproduceTraining | CollectGarbage | ReviewModel | CompareModels | UpdateModel;
+export type Job = PredictCard | TrainEnsemble | Backtest | JudgeModels | CheckHealth | Replay | ReproduceTraining | CollectGarbage | ReviewModel | CompareModels | UpdateModel | ArchivePrices;
 
 /** One event of a job, on the server's clock. */
 export interface JobEvent {
@@ -1224,6 +1240,25 @@ export interface PredictCard {
   contributions?: boolean;
 }
 
+/** The report of an `ArchivePrices`. */
+export interface PriceArchiveReport {
+  kind: "price_archive_report";
+  schema_version?: 1;
+  /**
+   * Months of the archive that were written, such as `2026-08`; those that were up to date already are not among
+   * them.
+   */
+  months: string[];
+  /** Numbers of the fights on the server, and of the changes of their prices. */
+  fights: number;
+  /** Numbers of the fights on the server, and of the changes of their prices. */
+  changes: number;
+  /** Number of fights whose prices were removed from the server. */
+  dropped: number;
+  /** Size of the written files. */
+  bytes_written: number;
+}
+
 /**
  * An error (RFC 9457). `code` is a failure code of the ledger; `details` are the figures behind `detail`.
  *
@@ -1394,7 +1429,7 @@ export interface ReplayReport {
 }
 
 /** A report, by its `kind`. */
-export type Report = CardReport | TrainingReport | BacktestReport | JudgementReport | HealthReport | ReplayReport | ShadowReport | PartReport | GarbageReport | ComparisonReport | ReviewReport | UpdateReport;
+export type Report = CardReport | TrainingReport | BacktestReport | JudgementReport | HealthReport | ReplayReport | ShadowReport | PartReport | GarbageReport | ComparisonReport | ReviewReport | UpdateReport | PriceArchiveReport;
 
 /**
  * Recompute a training or a backtest, which takes as long as it did. Keeps no model and moves no alias.
@@ -1888,6 +1923,7 @@ export interface Reports {
   review_model: ReviewReport;
   compare_models: ComparisonReport;
   update_model: UpdateReport;
+  archive_prices: PriceArchiveReport;
 }
 
 /** What each operation takes, and what it answers. */

@@ -397,6 +397,19 @@ class CompareModels(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     deadline: Moment | None = None
 
 
+class ArchivePrices(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="archive_prices"):
+    """Write the price histories of all fights into the store, and remove old ones from the server.
+
+    Removed are those of fights that neither start nor have been read within the last `keep_days`, once the archive has
+    them.
+    """
+
+    schema_version: int = field(default_factory=current_schema_version)
+    keep_days: Annotated[float, Meta(ge=0)] = 30.0
+    nonce: Annotated[str, Meta(max_length=64)] = ""
+    deadline: Moment | None = None
+
+
 Job = (
     PredictCard
     | TrainEnsemble
@@ -412,6 +425,7 @@ Job = (
     | ReviewModel
     | CompareModels
     | UpdateModel
+    | ArchivePrices
 )
 """Every job that can be submitted."""
 
@@ -429,6 +443,7 @@ ROUTES: dict[str, Route] = {
     "shadow_card": Route("monitor", 60.0),
     "review_model": Route("monitor", 300.0),
     "compare_models": Route("monitor", 300.0),
+    "archive_prices": Route("monitor", 600.0),
     "train_ensemble": Route("train", 3600.0),
     "backtest": Route("train", 14_400.0),
     "judge_models": Route("train", 14_400.0),

@@ -15,6 +15,7 @@ from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
 from ledger.contracts.job_reports.update_report import UpdateReport
 from ledger.contracts.jobs import current_schema_version
 from ledger.contracts.replay_report import ReplayReport
@@ -301,5 +302,6 @@ Report = (
     | ComparisonReport
     | ReviewReport
     | UpdateReport
+    | PriceArchiveReport
 )
 """Every report that a job can end with."""

@@ -8,7 +8,7 @@
 --     =<bookmaker>     as_of (s, '' if unknown), price of the first, of the second fighter, commission if it has one;
 --                      '-': withdrawn
 -- <ns>:quotes:<fight>  hash    the newest state, for comparison: names, start, read (us), before (us; the last reading
---                              before the start), =<bookmaker> -> prices and commission
+--                              before the start), =<bookmaker> -> prices and commission; archived: see drop_prices.lua
 -- <ns>:priced          zset    fights by their start (ms), or by their newest reading if no start is known
 -- <ns>:bouts           hash    read only: the start of a fight that a feed has listed
 -- arg(1) read (us)   arg(2) by how much it may be ahead of the server's clock (us)

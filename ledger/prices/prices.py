@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 import msgspec
+from msgspec import Struct
 
 from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import JobRefusedError
@@ -34,10 +35,32 @@ from ledger.server.server import Server, to_datetime
 MAX_AHEAD = timedelta(minutes=1)
 """How far a reading may be ahead of the server's clock. One from the future would make all others late until then."""
 QUOTES_PER_STEP = 2_000
-"""Of a long reading, so many quotes are compared in one step; between two the server answers others."""
+"""Number of quotes of a long reading that are compared in one step; between two the server answers others."""
 ENTRIES_PER_READ = 1_000
 MAX_FAULTS_SHOWN = 10
 _NO_STARTS: Mapping[str, datetime] = MappingProxyType({})
+
+
+class PriceState(Struct, frozen=True, kw_only=True):
+    """What is known of a fight besides its prices.
+
+    Attributes
+    ----------
+    read_at
+        Its last reading.
+    read_before_start
+        Its last reading before the start; None if there was none.
+    start
+        Its start as the last reading has it; None if no reading gave one.
+    archived
+        Months of the archive that have prices which are no longer here.
+    """
+
+    fight_id: str
+    read_at: datetime
+    read_before_start: datetime | None
+    start: datetime | None
+    archived: tuple[str, ...]
 
 
 class Prices:
@@ -123,16 +146,30 @@ class Prices:
         bell = bell or last_start(found.starts)
         return () if bell is None else as_of.close_of(found.changes, bell)
 
-    def start(self, fight_id: str) -> datetime | None:
-        """Return the start of a fight as its last reading has it, None if it is unknown."""
-        value = self._server.execute("HGET", self._server.key("quotes", fight_id), "start")
-        return None if value is None else to_datetime(value)
+    def state(self, fight_id: str) -> PriceState | None:
+        """Return the state of a fight, also of an archived one; None if it was never read."""
+        return self.states([fight_id])[0]
 
-    def last_reading(self, fight_id: str, *, before_start: bool = False) -> datetime | None:
-        """Return when a fight was last read, or last read before its start; None if it never was."""
-        field = "before" if before_start else "read"
-        value = self._server.execute("HGET", self._server.key("quotes", fight_id), field)
-        return None if value is None else to_moment(int(value))
+    def states(self, fight_ids: Sequence[str]) -> list[PriceState | None]:
+        """Return the states of fights in the same order, as `state` does."""
+        fields = ("read", "before", "start", "archived")
+        commands = [("HMGET", self._server.key("quotes", fight_id), *fields) for fight_id in fight_ids]
+        replies = self._server.transaction(*commands) if commands else []
+        return [_state(fight_id, reply) for fight_id, reply in zip(fight_ids, replies, strict=True)]
+
+    def fights(self) -> list[str]:
+        """Return the ids of the fights that are not archived, the earliest start first."""
+        names = self._server.execute("ZRANGEBYSCORE", self._server.key("priced"), "-inf", "+inf")
+        return [name.decode() for name in names]
+
+    def read_whole(self, fight_id: str) -> tuple[FightPrices, str]:
+        """Return the history of a fight, and the id of its newest entry, '' if there is none."""
+        entries = list(self._entries(fight_id, "+"))
+        return decode_entries(fight_id, entries), entries[-1][0].decode() if entries else ""
+
+    def drop_archived(self, fight_id: str, newest: str, month: str) -> bool:
+        """Remove the prices of a fight that are in a month of the archive; False if there are newer ones than those."""
+        return bool(self._server.run_script("drop_prices", fight_id, newest, month))
 
     def read(self, fight_id: str, until: datetime | None = None) -> FightPrices:
         """Return the history of a fight, by default all of it, else what was read until a moment."""
@@ -162,6 +199,19 @@ class Prices:
                 field="read_at",
             )
         return int(changed)
+
+
+def _state(fight_id: str, reply: Sequence[bytes | None]) -> PriceState | None:
+    read, before, start, archived = reply
+    if read is None:
+        return None
+    return PriceState(
+        fight_id=fight_id,
+        read_at=to_moment(int(read)),
+        read_before_start=None if before is None else to_moment(int(before)),
+        start=None if start is None else to_datetime(start),
+        archived=tuple((archived or b"").decode().split()),
+    )
 
 
 def last_start(starts: Sequence[StartReading]) -> datetime | None:

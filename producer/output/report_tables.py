@@ -16,6 +16,7 @@ from rich.text import Text
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
 from ledger.contracts.job_reports.update_report import UpdateReport
 from ledger.contracts.job_state import JobStatus, Outcome
 from ledger.contracts.jobs import PredictCard
@@ -65,14 +66,20 @@ def report_tables(report: Report, card: PredictCard | None = None) -> list[Table
             return comparison_tables(report)
         case ReviewReport():
             return review_tables(report)
-        case ShadowReport() | PartReport():
-            title = "Shadow" if isinstance(report, ShadowReport) else "Part"
-            columns = [name for name in report.__struct_fields__ if name != "schema_version"]
-            return [records_table(title, columns, [msgspec.structs.asdict(report)])]
+        case ShadowReport() | PartReport() | PriceArchiveReport():
+            return [_counts_table(report)]
         case GarbageReport():
             return _garbage_tables(report)
         case UpdateReport():
             return update_tables(report)
+
+
+def _counts_table(report: ShadowReport | PartReport | PriceArchiveReport) -> Table:
+    titles = {ShadowReport: "Shadow", PartReport: "Part", PriceArchiveReport: "Archived"}
+    row = {name: value for name, value in msgspec.structs.asdict(report).items() if name != "schema_version"}
+    if isinstance(report, PriceArchiveReport):
+        row["months"] = ", ".join(report.months) or NOTHING
+    return records_table(titles[type(report)], list(row), [row])
 
 
 def _garbage_tables(report: GarbageReport) -> list[Table]:

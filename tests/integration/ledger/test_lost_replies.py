@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from ledger.contracts.job_state import Progress
-from ledger.contracts.jobs import CheckHealth, ShadowCard
+from ledger.contracts.jobs import CheckHealth, Fight, Fighter, Quote, ShadowCard
 from ledger.contracts.webhooks import WebhookChange, WebhookDefinition
 from ledger.ledger import Claim, Ledger, LedgerSettings, Settlement
 from ledger.models.drift_alarms import DriftAlarm
@@ -31,6 +31,7 @@ from tests.support.loop_ledger import LoopLedger
 A, B = "a" * 64, "b" * 64
 BY = {"user": "ann", "reason": "a test"}
 DAY = date(2026, 1, 3)
+PRICED_AT = datetime(2026, 8, 1, tzinfo=UTC)
 ALARM = DriftAlarm(model=A, findings=(), fights=9, raised_at=datetime(2026, 1, 1, tzinfo=UTC), job_id="review")
 HOOK = WebhookDefinition(url="https://example.com/hook", kinds=("check_health",))
 ENTRY = {"message_id": "msg_1", "type": "outcome.succeeded", "attempt": 1, "result": "retry"}
@@ -79,6 +80,11 @@ def dead(ledger: Ledger) -> None:
 
 def result(winner: int) -> FightResult:
     return FightResult(date=DAY, fighters=("Ana", "Bea"), winner=winner)  # type: ignore[arg-type]
+
+
+def priced(price: float) -> Fight:
+    quote = Quote(bookmaker="a", prices={"Ana": price, "Bea": 1.5})
+    return Fight(id="f1", fighters=(Fighter(name="Ana"), Fighter(name="Bea")), quotes=(quote,))
 
 
 def hooked(ledger: Ledger) -> HeldWebhook:
@@ -168,6 +174,16 @@ CALLS: dict[str, tuple[str, Callable[[Ledger], Any], Callable[[Ledger, Any], Any
         lambda ledger: ledger.quarantine.add("predict", b"odd"),
         lambda ledger, _: ledger.quarantine.purge("predict"),
     ),
+    "record prices": (
+        "record_prices",
+        lambda ledger: ledger.prices.record([priced(2.0)], PRICED_AT),
+        lambda ledger, _: ledger.prices.record([priced(2.2)], PRICED_AT + timedelta(minutes=1)),
+    ),
+    "drop archived prices": (
+        "drop_prices",
+        lambda ledger: ledger.prices.record([priced(2.0)], PRICED_AT),
+        lambda ledger, _: ledger.prices.drop_archived("f1", ledger.prices.read_whole("f1")[1], "2026-08"),
+    ),
     "add results": (
         "fight_results",
         lambda ledger: ledger.fight_results.add([result(0)], user="ann"),
@@ -256,6 +272,7 @@ def left_behind(ledger: Ledger) -> dict[str, Any]:
     return {
         "changes": plain(ledger.controls.changes()),
         "results": [(change.before, change.after) for change in ledger.fight_results.changes()],
+        "prices": (ledger.prices.history("f1"), ledger.prices.state("f1")),
         "dead": [letter.job_id for letter in ledger.dead_letters.newest()],
         "quarantine": ledger.quarantine.items("predict"),
         "waiting": ledger.queue_stats.depths(),

@@ -18,6 +18,7 @@ from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.jobs import Fight, Fighter, PredictCard, Quote
 from ledger.contracts.prices import PriceChange
 from ledger.ledger import Ledger, LedgerSettings
+from ledger.prices.prices import PriceState
 from ledger.server.embedded_server import EmbeddedServer
 from producer.feed.odds_api import read_feed
 
@@ -39,6 +40,12 @@ def fight(*quotes: Quote, name: str = "f1", names: tuple[str, str] = ("Ana", "Be
     return Fight(id=name, fighters=(Fighter(name=names[0]), Fighter(name=names[1])), quotes=quotes)
 
 
+def state_of(ledger: Ledger, name: str) -> PriceState:
+    state = ledger.prices.state(name)
+    assert state is not None
+    return state
+
+
 def test_only_changes_are_written(ledger: Ledger) -> None:
     assert ledger.prices.record([fight(quote("a", 2.0, 1.8), quote("b", 2.1, 1.7))], at(0)) == 4
     assert ledger.prices.record([fight(quote("a", 2.0, 1.8), quote("b", 2.1, 1.7))], at(5)) == 0
@@ -47,7 +54,7 @@ def test_only_changes_are_written(ledger: Ledger) -> None:
     *first, last = ledger.prices.history("f1")
     assert len(first) == 4
     assert last == PriceChange(fight_id="f1", bookmaker="a", fighter="Bea", price=1.75, read_at=at(10), as_of=at(9.5))
-    assert ledger.prices.last_reading("f1") == at(10)
+    assert state_of(ledger, "f1").read_at == at(10)
     assert ledger.server.execute("XLEN", ledger.server.key("prices", "f1")) == 2
 
 
@@ -77,7 +84,7 @@ def test_a_reading_older_than_the_newest_one_changes_nothing(ledger: Ledger) -> 
     assert ledger.prices.record([fight(quote("a", 2.2, 1.6)), other], at(5)) == 2  # the other fight's first
     assert ledger.prices.history("f1") == history
     assert ledger.prices.quotes_at("f1", at(7)) == ()
-    assert ledger.prices.last_reading("f1") == at(10)
+    assert state_of(ledger, "f1").read_at == at(10)
 
 
 def test_what_was_read_within_one_microsecond_stays_in_order(ledger: Ledger) -> None:
@@ -116,18 +123,18 @@ def test_the_bell_is_the_start_as_known_at_the_end(ledger: Ledger) -> None:
     assert ledger.prices.record_cards([card(at(120), 2.0)], at(50)) == 0  # the event has moved, no price
     ledger.prices.record_cards([card(at(120), 2.4)], at(110))
     ledger.prices.record_cards([card(at(120), 7.0)], at(121))
-    assert ledger.prices.start("f1") == at(120)
+    assert state_of(ledger, "f1").start == at(120)
     assert ledger.prices.close("f1")[0].prices["Ana"] == 2.4
     assert ledger.prices.close("f1", at(60))[0].prices["Ana"] == 2.0
     assert [(s.start, s.read_at) for s in ledger.prices.read("f1").starts] == [(at(60), at(0)), (at(120), at(50))]
-    assert ledger.prices.last_reading("f1", before_start=True) == at(110)
-    assert ledger.prices.last_reading("f1") == at(121)
+    assert state_of(ledger, "f1").read_before_start == at(110)
+    assert state_of(ledger, "f1").read_at == at(121)
 
 
 def test_the_start_may_come_from_the_listed_fights(ledger: Ledger) -> None:
     ledger.server.execute("HSET", ledger.server.key("bouts"), "f1", f"{int(BELL.timestamp() * 1000)} 1 ana|bea")
     ledger.prices.record([fight(quote("a", 2.0, 1.8))], at(0))
-    assert ledger.prices.start("f1") == BELL
+    assert state_of(ledger, "f1").start == BELL
 
 
 def test_prices_of_a_replaced_fighter_end_with_the_replacement(ledger: Ledger) -> None:
@@ -167,7 +174,7 @@ def test_moments_that_cannot_be_are_refused(ledger: Ledger) -> None:
         ledger.prices.record([fight(quote("a", 2.0, 1.8))], datetime.now(UTC) + timedelta(hours=1))
     with pytest.raises(JobRefusedError, match=r"read_at.*no time zone"):
         ledger.prices.record([fight()], datetime(2026, 8, 20))
-    assert ledger.prices.last_reading("f1") is None
+    assert ledger.prices.state("f1") is None
 
 
 def test_names_may_be_any_text(ledger: Ledger) -> None:
@@ -235,4 +242,4 @@ def test_a_real_feed_is_kept_quote_by_quote(ledger: Ledger) -> None:
             kept = ledger.prices.quotes_at(each.id, read_at)
             by_name = sorted(each.quotes, key=lambda q: q.bookmaker)
             assert [msgspec.structs.astuple(q) for q in kept] == [msgspec.structs.astuple(q) for q in by_name]
-            assert ledger.prices.start(each.id) == card.event_start
+            assert state_of(ledger, each.id).start == card.event_start

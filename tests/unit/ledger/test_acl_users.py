@@ -21,6 +21,7 @@ CALLERS = {
     "control": ("worker", "operator"),
     "control_history": ("producer", "worker", "reader", "operator"),
     "drift_alarm": ("worker",),
+    "drop_prices": ("worker",),
     "end_bets": ("producer", "worker", "operator", "gateway"),
     "feed_attempt": ("producer", "operator"),
     "feed_lease": ("producer", "operator"),

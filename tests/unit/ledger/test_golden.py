@@ -37,6 +37,7 @@ from ledger.contracts.job_reports.monitoring_reports import (
     SequentialTestResult,
     ServedWindow,
 )
+from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
 from ledger.contracts.job_reports.update_report import (
     Anchoring,
     FighterState,
@@ -47,6 +48,7 @@ from ledger.contracts.job_reports.update_report import (
     UpdateVerdict,
 )
 from ledger.contracts.jobs import (
+    ArchivePrices,
     BacktestPart,
     CheckHealth,
     CollectGarbage,
@@ -201,6 +203,8 @@ JOBS: dict[str, Job] = {
         max_training_time_seconds=3600.0,
         max_memory_mb=4096.0,
     ),
+    "job_archive_prices_plain": ArchivePrices(),
+    "job_archive_prices_full": ArchivePrices(keep_days=7.5, nonce="n", deadline=NIGHT),
     "job_collect_garbage": CollectGarbage(keep_days=30.0, dry_run=True),
     "job_train_ensemble_full": TrainEnsemble(
         data="/fights.csv",
@@ -548,6 +552,9 @@ REPORTS: dict[str, Report] = {
         ),
     ),
     "report_part": PartReport(name="replica-5-10", digest=DIGEST, bytes_written=1_000_000),
+    "report_price_archive": PriceArchiveReport(
+        months=("2098-12", "2099-01"), fights=26, changes=3100, dropped=13, bytes_written=40_000
+    ),
     "report_garbage": GarbageReport(models=(DIGEST,), trainings=(), dry_run=True),
     "report_training": TrainingReport(
         model=DIGEST,
