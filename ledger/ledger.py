@@ -39,6 +39,8 @@ from ledger.operations.pool_registry import PoolRegistry
 from ledger.operations.quarantine import Quarantine
 from ledger.operations.tokens import TokenStore
 from ledger.prices.prices import Prices
+from ledger.schedules.due_runs import DueRuns
+from ledger.schedules.schedule_store import Schedules
 from ledger.server.server import Server
 from ledger.settings import LedgerSettings
 from ledger.webhooks.delivery_queue import DeliveryQueue
@@ -110,6 +112,8 @@ class Ledger:
         Register of bets: placed, voided and settled, with what is at stake and the caps on it.
     webhooks, webhook_queue
         Webhooks that receive outcomes, and their deliveries as a relay needs them.
+    schedules
+        Schedules, their runs and changes; `due_runs()` is for the pools that submit what is due.
     """
 
     def __init__(self, server: Server) -> None:
@@ -136,6 +140,7 @@ class Ledger:
         self.prices = Prices(server)
         self.webhooks = Webhooks(server)
         self.webhook_queue = DeliveryQueue(server)
+        self.schedules = Schedules(server, self._outcomes)
         self.models = ModelRegistry(server)
         self.aliases = Aliases(server, self.models, self.controls)
         self.verification = Verification(server, self.submission, self._outcomes, self.controls)
@@ -174,6 +179,10 @@ class Ledger:
     def address(self) -> str:
         """Address of the server, without user or password."""
         return self.server.address
+
+    def due_runs(self) -> DueRuns:
+        """Return the schedules as a pool sees them that submits what is due; not for several threads."""
+        return DueRuns(self.server, self.schedules, self._outcomes)
 
     def submit(
         self,

@@ -34,6 +34,7 @@ from workers.pool.event_pipe import JobLogged
 from workers.pool.library_threads import pin_environment, pin_libraries
 from workers.pool.pool import CHILD_START_SECONDS, WorkerPool
 from workers.pool.process_memory import anon_rss_mb
+from workers.scheduling.scheduler import QUEUE, Scheduler
 from workers.settings import WorkerSettings
 from workers.supervisor.preload import preload
 from workers.supervisor.shutdown import enforce_shutdown
@@ -128,6 +129,8 @@ def _supervisor_step(pool: WorkerPool) -> type[bootsteps.StartStopStep]:
             observatory = PoolMonitor(pool, self._queues)
             observatory.start()
             Supervisor(pool, self._queues, observatory).start()
+            if QUEUE in self._queues:
+                Scheduler(pool).start()
             enforce_shutdown(pool)
             structlog.get_logger("cornerman").info(
                 "pool started",

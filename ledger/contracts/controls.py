@@ -25,7 +25,7 @@ ControlValue = bool | int | str
 """A switch, a number, or a word; None if not set."""
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-COMPONENTS = ("worker", "guard", "autoscaler", "alerts", "engine", "celery")
+COMPONENTS = ("worker", "guard", "autoscaler", "alerts", "schedules", "engine", "celery")
 """Parts of a pool that have a log level of their own; `worker` is the children."""
 
 _NODE = re.compile(rf"((?:{'|'.join(QUEUES)})@)?[^\s#/@]{{1,253}}")

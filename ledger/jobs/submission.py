@@ -165,12 +165,16 @@ class SubmissionExchanges:
             if durable:
                 verdict, *marks = yield from self._submit_durably(arguments)
             else:
-                verdict, *marks = yield from self._server.script("submit", *arguments)
+                verdict, *marks = yield from self._run_script(arguments)
         except ServerFullError as error:
             raise JobRefusedError(backpressure.out_of_memory()) from error
         if verdict != b"accepted":
             raise self._refusal(entries, verdict.decode(), marks)
         return {entry.job_id: bool(created) for entry, created in zip(entries, marks, strict=True)}
+
+    def _run_script(self, arguments: Sequence[Any]) -> Exchange[list[Any]]:
+        """Run submit.lua, or in a subclass a script that includes it."""
+        return list((yield from self._server.script("submit", *arguments)))
 
     def _refusal(self, entries: Sequence[_Entry], verdict: str, figures: list[Any]) -> JobRefusedError:
         """Return the exception for a refusal of submit.lua."""

@@ -491,3 +491,30 @@ local function worker_lost(id, event, reason)
   redis.call('ZADD', ns .. 'dead', now_text, id)
   return 'failed'
 end
+
+-- Add a run to the history of a schedule, or replace it; the oldest go beyond `max_runs`.
+local function note_run(name, run_id, due, run, max_runs)
+  local key = ns .. 'schedule:' .. name
+  redis.call('HSET', key .. ':runs', run_id, run)
+  redis.call('ZADD', key .. ':order', due, run_id)
+  local latest = redis.call('HGET', key, 'latest_due')
+  if not latest or tonumber(latest) <= tonumber(due) then
+    redis.call('HSET', key, 'latest', run_id, 'latest_due', due)
+  end
+  local surplus = redis.call('ZCARD', key .. ':order') - tonumber(max_runs)
+  if surplus > 0 then
+    for _, old in ipairs(redis.call('ZRANGEBYSCORE', key .. ':order', '-inf', '+inf', 'LIMIT', 0, surplus)) do
+      redis.call('ZREM', key .. ':order', old)
+      redis.call('HDEL', key .. ':runs', old)
+    end
+  end
+end
+
+-- Note how a run of a schedule has ended, unless a newer one has.
+local function note_end(name, due, run)
+  local key = ns .. 'schedule:' .. name
+  local newest = redis.call('HGET', key, 'ended_due')
+  if redis.call('EXISTS', key) == 1 and (not newest or tonumber(newest) <= tonumber(due)) then
+    redis.call('HSET', key, 'ended', run, 'ended_due', due)
+  end
+end

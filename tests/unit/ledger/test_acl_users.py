@@ -43,6 +43,10 @@ CALLERS = {
     "release": ("worker",),
     "requeued": ("operator", "gateway"),
     "renew": ("worker",),
+    "schedule_change": ("operator", "gateway"),
+    "schedule_decide": ("worker",),
+    "schedule_end": ("worker",),
+    "schedule_submit": ("worker", "operator", "gateway"),
     "settle": ("worker",),
     "shadow": ("worker",),
     "snooze": ("worker",),
@@ -88,7 +92,11 @@ def functions() -> dict[str, str]:
 def called(script: str) -> set[str]:
     """Return every command that a script can call, by itself or through the prelude."""
     known = functions()
-    text, added = known.pop("") + lua(script), True
+    own = lua(script)
+    text, added = (
+        known.pop("") + own + "".join(map(lua, re.findall(r"^-- Includes (\w+)\.lua$", own, re.MULTILINE))),
+        True,
+    )
     while added:
         reached = [name for name in known if re.search(rf"\b{name}\(", text)]
         added = bool(reached)

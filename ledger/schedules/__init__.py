@@ -1,0 +1,1 @@
+"""Schedules in the ledger: cron texts, catch-up, submission once, and the history of runs."""

@@ -1,0 +1,1 @@
+"""Submission of what the schedules of the ledger say, by every monitoring pool."""
