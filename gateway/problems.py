@@ -154,7 +154,8 @@ def _refused(error: JobRefusedError) -> ProblemError:
     failure = error.failure
     full = failure.code is FailureCode.MEMORY_LIMIT_EXCEEDED
     after = float(failure.details.get("retry_after_seconds", RETRY_SECONDS)) if full else None
-    status = 429 if isinstance(error, QuotaExceededError) else 503 if full else 422
+    conflict = failure.code in (FailureCode.SUPERSEDED, FailureCode.PREDECESSOR_FAILED)
+    status = 429 if isinstance(error, QuotaExceededError) else 503 if full else 409 if conflict else 422
     return ProblemError(
         status,
         failure.message,

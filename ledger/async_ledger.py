@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 from ledger.contracts.job_state import JobStatus, Outcome, OutcomeDocument, Progress, Receipt
 from ledger.contracts.reports import Report
+from ledger.jobs.conditions import SubmitConditions
 from ledger.jobs.outcome_reader import (
     OutcomeExchanges,
     OutcomePage,
@@ -93,10 +94,13 @@ class AsyncLedger:
         correlation_id: str | None = None,
         durable: bool = False,
         caller: str | None = None,
+        **conditions: Unpack[SubmitConditions],
     ) -> Receipt[Report]:
         """Accept a job, once, as `Ledger.submit` does."""
         return await self.server.run(
-            self._submission.submit(job, key=key, correlation_id=correlation_id, durable=durable, caller=caller)
+            self._submission.submit(
+                job, key=key, correlation_id=correlation_id, durable=durable, caller=caller, **conditions
+            )
         )
 
     async def submit_many(
@@ -107,10 +111,13 @@ class AsyncLedger:
         correlation_id: str | None = None,
         durable: bool = False,
         caller: str | None = None,
+        **conditions: Unpack[SubmitConditions],
     ) -> list[Receipt[Report]]:
         """Accept jobs and return their receipts in the same order, as `Ledger.submit_many` does."""
         return await self.server.run(
-            self._submission.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable, caller=caller)
+            self._submission.submit_many(
+                jobs, keys=keys, correlation_id=correlation_id, durable=durable, caller=caller, **conditions
+            )
         )
 
     async def status(self, job_id: str) -> JobStatus:

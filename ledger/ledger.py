@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Self
+from typing import Self, Unpack
 
 from ledger.bets.bet_register import BetRegister
 from ledger.contracts.failures import Failure
@@ -11,7 +11,9 @@ from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress, R
 from ledger.contracts.reports import Report
 from ledger.feeds.feed_store import Feeds
 from ledger.jobs.card_answers import CardAnswers
+from ledger.jobs.chains import Chains
 from ledger.jobs.claims import Claim, Claims, ReapCounts, RunningJob, Settlement, SettleResult
+from ledger.jobs.conditions import SubmitConditions
 from ledger.jobs.dead_letters import DeadLetter, DeadLetters
 from ledger.jobs.job_audit import JobAudit
 from ledger.jobs.job_history import JobHistories, JobHistory
@@ -67,7 +69,11 @@ class Ledger:
 
     A job is one record on the server and changes only by the scripts in `lua/`, each of them atomic:
 
-        submit ──> queued ──claim──> running ──settle──> succeeded | failed
+        submit ──> waiting ──cancel, deadline, the job before it did not succeed──> cancelled | expired | failed
+          │          │
+          │          │ its time has come, and the job before it succeeded
+          │          v
+          └─────> queued ──claim──> running ──settle──> succeeded | failed
                      ^  │               │  │
                      │  │               │  └─cancel────> cancelled
                      │  ├─cancel────────┼──────────────> cancelled
@@ -89,6 +95,8 @@ class Ledger:
         The server that all parts share: commands, scripts, clock, memory.
     submission
         Submission of jobs, with what only workers submit: parts, shadow cards, urgent health checks.
+    chains
+        Chains of jobs, each of which waits for the one before.
     job_index, job_audit, job_histories, job_logs, job_records, card_answers, dead_letters
         Lists of jobs by state, kind, caller, card and time; submissions and outcomes of a range of time; the history of
         a job, and the log lines about it; stored jobs; cards by date with all answers to each; and the jobs that failed
@@ -127,6 +135,7 @@ class Ledger:
         self.job_logs = JobLogs(server)
         self.job_records = JobRecords(server, self._outcomes)
         self.card_answers = CardAnswers(server, self._outcomes)
+        self.chains = Chains(server, self.submission, self._outcomes)
         self.dead_letters = DeadLetters(server, self.submission, self._outcomes, self.job_records)
         self.queue_stats = QueueStats(server)
         self.outcome_stats = OutcomeStats(server)
@@ -192,6 +201,7 @@ class Ledger:
         correlation_id: str | None = None,
         durable: bool = False,
         caller: str | None = None,
+        **conditions: Unpack[SubmitConditions],
     ) -> Receipt[Report]:
         """Accept a job, once.
 
@@ -210,12 +220,17 @@ class Ledger:
         caller
             Who submits: stored with the job and returned in its outcome. By default that of the settings
             (CORNERMAN_CALLER). A job that exists keeps its first caller.
+        not_before, after, supersede, supersedes
+            When the job is queued, and which cards it replaces: see `ledger.jobs.conditions.SubmitConditions`. A job
+            that exists keeps its first conditions, and replaces nothing more.
 
         Raises
         ------
         JobRefusedError
             Nothing was written. `invalid_input` or `unsupported_schema`: a check failed, or `key` names a job of other
-            content. `expired`: the deadline has passed. `stale_odds`: a quote is too old.
+            content. `expired`: the deadline has passed, or is not after `not_before`. `stale_odds`: a quote is too old.
+            `predecessor_failed`: the job `after` ended without a report, or is not known. `superseded`: another job has
+            newer prices of this card.
             `memory_limit_exceeded`: the queue or the server is full, with `retry_after_seconds` in the details, or the
             server's maxmemory-policy may evict keys of the ledger. (A job that is known is accepted nevertheless.)
         LedgerError
@@ -223,7 +238,9 @@ class Ledger:
         LedgerUnavailableError
             The server does not answer; submitting again is safe.
         """
-        return self.submission.submit(job, key=key, correlation_id=correlation_id, durable=durable, caller=caller)
+        return self.submission.submit(
+            job, key=key, correlation_id=correlation_id, durable=durable, caller=caller, **conditions
+        )
 
     def submit_many(
         self,
@@ -233,6 +250,7 @@ class Ledger:
         correlation_id: str | None = None,
         durable: bool = False,
         caller: str | None = None,
+        **conditions: Unpack[SubmitConditions],
     ) -> list[Receipt[Report]]:
         """Accept jobs and return their receipts in the same order. Raises as `submit` does, for the first refused job.
 
@@ -243,7 +261,7 @@ class Ledger:
         and submitting all of them again is safe; `accepted` in the details of the refusal is their number.
         """
         return self.submission.submit_many(
-            jobs, keys=keys, correlation_id=correlation_id, durable=durable, caller=caller
+            jobs, keys=keys, correlation_id=correlation_id, durable=durable, caller=caller, **conditions
         )
 
     def status(self, job_id: str) -> JobStatus:

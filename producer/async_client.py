@@ -42,6 +42,7 @@ from ledger.contracts.jobs import (
 )
 from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import CardReport, GarbageReport, HealthReport, Report, TrainingReport
+from ledger.jobs.conditions import SubmitConditions
 from ledger.jobs.outcome_reader import OutcomesMissedError
 from ledger.jobs.submission import JobInput
 from producer.client import ReportT, SubmitManyOptions, SubmitOptions, require_report
@@ -135,6 +136,7 @@ class AsyncClient:
         correlation_id: str | None = None,
         durable: bool = False,
         caller: str | None = None,
+        **conditions: Unpack[SubmitConditions],
     ) -> Receipt[Report]:
         """Submit a job and return its receipt.
 
@@ -152,6 +154,15 @@ class AsyncClient:
             Return only after the server has written the job to disk.
         caller
             Name of who submits the job; default: `CORNERMAN_CALLER`. A job that exists keeps its first caller.
+        not_before
+            The job waits until this time of the server's clock, and is queued then.
+        after
+            Id of a job that has to succeed first. If that job ends otherwise, this one fails as `predecessor_failed`.
+        supersede
+            True: a card replaces the earlier jobs of the same card_id, model, options and caller. Those that wait or
+            are queued end as cancelled with the code `superseded`; the others are marked with `superseded_by`.
+        supersedes
+            A card_id, or the id of a job, that the card replaces, too, such as the card before its start moved.
 
         Returns
         -------
@@ -161,14 +172,16 @@ class AsyncClient:
         Raises
         ------
         JobRefusedError
-            The job is invalid, of an unsupported schema, past its deadline, or `key` belongs to another job. Nothing
-            was written.
+            The job is invalid, of an unsupported schema, past its deadline, or `key` belongs to another job; the job
+            `after` cannot succeed any more; or another job has newer prices of the card. Nothing was written.
         LedgerUnavailableError
             The server went away. Enqueue the same job again.
         LedgerError
             The server cannot confirm the write that `durable` requires.
         """
-        return await self._ledger.submit(job, key=key, correlation_id=correlation_id, durable=durable, caller=caller)
+        return await self._ledger.submit(
+            job, key=key, correlation_id=correlation_id, durable=durable, caller=caller, **conditions
+        )
 
     @overload
     async def enqueue_many(
@@ -186,6 +199,7 @@ class AsyncClient:
         correlation_id: str | None = None,
         durable: bool = False,
         caller: str | None = None,
+        **conditions: Unpack[SubmitConditions],
     ) -> Sequence[Receipt[Report]]:
         """Submit jobs and return their receipts in the same order.
 
@@ -200,8 +214,8 @@ class AsyncClient:
             The jobs.
         keys
             Id of each job, or None for a digest of its content.
-        correlation_id, durable, caller
-            As in `enqueue`.
+        correlation_id, durable, caller, not_before, after, supersede, supersedes
+            As in `enqueue`, for each of the jobs.
 
         Raises
         ------
@@ -211,7 +225,7 @@ class AsyncClient:
             As in `enqueue`.
         """
         return await self._ledger.submit_many(
-            jobs, keys=keys, correlation_id=correlation_id, durable=durable, caller=caller
+            jobs, keys=keys, correlation_id=correlation_id, durable=durable, caller=caller, **conditions
         )
 
     async def status(self, job_id: str) -> JobStatus:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TypedDict, TypeVar, Unpack, overload
+from typing import TypeVar, Unpack, overload
 
 from ledger.contracts.failures import JobFailedError, UnknownJobError
 from ledger.contracts.job_reports.backtest_report import BacktestReport
@@ -47,6 +47,7 @@ from ledger.contracts.jobs import (
 )
 from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import CardReport, GarbageReport, HealthReport, Report, TrainingReport
+from ledger.jobs.conditions import SubmitConditions
 from ledger.jobs.outcome_reader import OutcomesMissedError
 from ledger.jobs.submission import JobInput
 from ledger.ledger import Ledger
@@ -55,7 +56,7 @@ from producer.settings import ledger_settings
 ReportT = TypeVar("ReportT", bound=Report)
 
 
-class SubmitOptions(TypedDict, total=False):
+class SubmitOptions(SubmitConditions, total=False):
     """Options of `Client.enqueue`."""
 
     key: str | None
@@ -64,7 +65,7 @@ class SubmitOptions(TypedDict, total=False):
     caller: str | None
 
 
-class SubmitManyOptions(TypedDict, total=False):
+class SubmitManyOptions(SubmitConditions, total=False):
     """Options of `Client.enqueue_many`."""
 
     keys: Sequence[str | None] | None
@@ -157,6 +158,7 @@ class Client:
         correlation_id: str | None = None,
         durable: bool = False,
         caller: str | None = None,
+        **conditions: Unpack[SubmitConditions],
     ) -> Receipt[Report]:
         """Submit a job and return its receipt.
 
@@ -174,6 +176,15 @@ class Client:
             Return only after the server has written the job to disk.
         caller
             Name of who submits the job; default: `CORNERMAN_CALLER`. A job that exists keeps its first caller.
+        not_before
+            The job waits until this time of the server's clock, and is queued then.
+        after
+            Id of a job that has to succeed first. If that job ends otherwise, this one fails as `predecessor_failed`.
+        supersede
+            True: a card replaces the earlier jobs of the same card_id, model, options and caller. Those that wait or
+            are queued end as cancelled with the code `superseded`; the others are marked with `superseded_by`.
+        supersedes
+            A card_id, or the id of a job, that the card replaces, too, such as the card before its start moved.
 
         Returns
         -------
@@ -183,14 +194,16 @@ class Client:
         Raises
         ------
         JobRefusedError
-            The job is invalid, of an unsupported schema, past its deadline, or `key` belongs to another job. Nothing
-            was written.
+            The job is invalid, of an unsupported schema, past its deadline, or `key` belongs to another job; the job
+            `after` cannot succeed any more; or another job has newer prices of the card. Nothing was written.
         LedgerUnavailableError
             The server went away. Enqueue the same job again.
         LedgerError
             The server cannot confirm the write that `durable` requires.
         """
-        return self._ledger.submit(job, key=key, correlation_id=correlation_id, durable=durable, caller=caller)
+        return self._ledger.submit(
+            job, key=key, correlation_id=correlation_id, durable=durable, caller=caller, **conditions
+        )
 
     @overload
     def enqueue_many(
@@ -208,6 +221,7 @@ class Client:
         correlation_id: str | None = None,
         durable: bool = False,
         caller: str | None = None,
+        **conditions: Unpack[SubmitConditions],
     ) -> Sequence[Receipt[Report]]:
         """Submit jobs and return their receipts in the same order.
 
@@ -222,8 +236,8 @@ class Client:
             The jobs.
         keys
             Id of each job, or None for a digest of its content.
-        correlation_id, durable, caller
-            As in `enqueue`.
+        correlation_id, durable, caller, not_before, after, supersede, supersedes
+            As in `enqueue`, for each of the jobs.
 
         Raises
         ------
@@ -232,7 +246,9 @@ class Client:
         LedgerUnavailableError, LedgerError
             As in `enqueue`.
         """
-        return self._ledger.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable, caller=caller)
+        return self._ledger.submit_many(
+            jobs, keys=keys, correlation_id=correlation_id, durable=durable, caller=caller, **conditions
+        )
 
     def status(self, job_id: str) -> JobStatus:
         """Return the job's state; `unknown` and `forgotten` are states, not errors."""

@@ -24,7 +24,7 @@ from ledger.jobs.submission import deadline_of
 from producer.client import Client
 from producer.feed.bout_matching import listed_fights, match_fights
 
-_VALID_STATES = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED})
+_VALID_STATES = frozenset({JobState.WAITING, JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED})
 _DELETED_STATES = frozenset({JobState.UNKNOWN, JobState.FORGOTTEN})
 
 

@@ -56,10 +56,11 @@ export interface ArchivePrices {
   deadline?: string | null;
 }
 
-/** Backlogs of all queues by name, and the number of dead letters. */
+/** Backlogs of all queues by name, and the numbers of dead letters and of jobs in the state `waiting`. */
 export interface Backlog {
   queues: Record<string, QueueBacklog>;
   dead_letters: number;
+  not_queued?: number;
 }
 
 /**
@@ -574,9 +575,11 @@ export interface Failure {
 /**
  * The closed set of failure codes. Callers may switch on it; a new code needs a new schema version.
  *
+ *     `superseded` and `predecessor_failed` are of jobs that were submitted with `supersede` or `after`, or
+ * replaced so.
  *     `memory_limit_exceeded` also means a full queue or server: the set has no code of its own for that.
  */
-export type FailureCode = "bootstrap_failed" | "cancelled" | "expired" | "internal" | "invalid_input" | "memory_limit_exceeded" | "model_corrupt" | "model_not_found" | "stale_odds" | "time_limit_exceeded" | "training_failed" | "unknown_fighter" | "unsupported_schema" | "worker_lost";
+export type FailureCode = "bootstrap_failed" | "cancelled" | "expired" | "internal" | "invalid_input" | "memory_limit_exceeded" | "model_corrupt" | "model_not_found" | "predecessor_failed" | "stale_odds" | "superseded" | "time_limit_exceeded" | "training_failed" | "unknown_fighter" | "unsupported_schema" | "worker_lost";
 
 /**
  * Likelier fighters by level of their interval: mean lower end, share that won, mean upper end.
@@ -834,7 +837,7 @@ export interface JobEvent {
 }
 
 /** What happened to a job. */
-export type JobEventKind = "cancelled" | "claimed" | "expired" | "failed" | "lease_expired" | "released" | "snoozed" | "submitted" | "succeeded" | "undelivered" | "worker_lost";
+export type JobEventKind = "cancelled" | "claimed" | "expired" | "failed" | "lease_expired" | "queued" | "released" | "snoozed" | "submitted" | "succeeded" | "superseded" | "undelivered" | "worker_lost";
 
 /** The history of a job, oldest event first. */
 export interface JobHistory {
@@ -876,10 +879,10 @@ export interface JobPage {
 }
 
 /** State of a job. The last two are about jobs that the ledger does not hold. */
-export type JobState = "cancelled" | "expired" | "failed" | "forgotten" | "queued" | "running" | "succeeded" | "unknown";
+export type JobState = "cancelled" | "expired" | "failed" | "forgotten" | "queued" | "running" | "succeeded" | "unknown" | "waiting";
 
 /**
- * Current state of a job. `attempt` is 0 before the first claim; `caller` is who submitted the job first.
+ * Current state of a job.
  *
  * `unknown` and `forgotten` come without the other fields.
  */
@@ -888,11 +891,23 @@ export interface JobStatus {
   state: JobState;
   kind?: string | null;
   queue?: string | null;
+  /** Number of the current or last attempt, 0 before the first claim. */
   attempt?: number;
   submitted_at?: string | null;
   deadline?: string | null;
   progress?: Progress | null;
+  /** Who submitted the job first. */
   caller?: string | null;
+  /**
+   * The time until which a job waits or waited, and the job that had to succeed first; absent if it did not wait.
+   */
+  not_before?: string | null;
+  /**
+   * The time until which a job waits or waited, and the job that had to succeed first; absent if it did not wait.
+   */
+  after?: string | null;
+  /** The newer job of the same card that replaced this one. */
+  superseded_by?: string | null;
 }
 
 /** A job in a list. Times are the server's; `failure_code` is that of a job without a report. */
@@ -1108,7 +1123,8 @@ export interface MovedLevel {
  * Final outcome of a job: a report or a failure. Times are the server's.
  *
  * `origin` is the provenance of the outcome; absent if no worker produced it. `caller` is who submitted the job
- * first.
+ * first. `superseded_by` is the newer job of the same card that replaced this one, which may happen after the
+ * outcome.
  *
  * There is a `report` if `state` is `succeeded`, and otherwise a `failure`.
  */
@@ -1124,6 +1140,7 @@ export interface Outcome {
   correlation_id?: string | null;
   origin?: Provenance | null;
   caller?: string | null;
+  superseded_by?: string | null;
 }
 
 /**
@@ -1335,7 +1352,7 @@ export interface PurgedLetter {
 }
 
 /**
- * Backlog of a queue. `oldest_seconds` is the time since the oldest job was submitted, at least 0.
+ * Backlog of a queue. `oldest_seconds` is the time since the oldest job was queued, at least 0.
  *
  * `callers` has the waiting jobs by caller, of at most 50 callers; jobs without a caller are in `waiting` alone.
  */
@@ -1929,7 +1946,7 @@ export interface Reports {
 /** What each operation takes, and what it answers. */
 export interface Operations {
   submitJob: { arguments: { "Idempotency-Key"?: string; "X-Correlation-ID"?: string; durable?: boolean; body: Job; }; answer: Receipt };
-  listJobs: { arguments: { state?: ("cancelled" | "expired" | "failed" | "forgotten" | "queued" | "running" | "succeeded" | "unknown")[]; kind?: string[]; caller?: string; card?: string; since?: string; until?: string; internal?: boolean; limit?: number; cursor?: string; }; answer: JobPage };
+  listJobs: { arguments: { state?: ("cancelled" | "expired" | "failed" | "forgotten" | "queued" | "running" | "succeeded" | "unknown" | "waiting")[]; kind?: string[]; caller?: string; card?: string; since?: string; until?: string; internal?: boolean; limit?: number; cursor?: string; }; answer: JobPage };
   jobStatus: { arguments: { job_id: string; }; answer: JobStatus };
   jobOutcome: { arguments: { job_id: string; wait?: number; }; answer: Outcome | JobStatus };
   jobHistory: { arguments: { job_id: string; }; answer: JobHistory };

@@ -27,6 +27,7 @@ import msgspec
 class FailureCode(StrEnum):
     """The closed set of failure codes. Callers may switch on it; a new code needs a new schema version.
 
+    `superseded` and `predecessor_failed` are of jobs that were submitted with `supersede` or `after`, or replaced so.
     `memory_limit_exceeded` also means a full queue or server: the set has no code of its own for that.
     """
 
@@ -43,6 +44,8 @@ class FailureCode(StrEnum):
     EXPIRED = "expired"
     CANCELLED = "cancelled"
     WORKER_LOST = "worker_lost"
+    SUPERSEDED = "superseded"
+    PREDECESSOR_FAILED = "predecessor_failed"
     INTERNAL = "internal"
 
 

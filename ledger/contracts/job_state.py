@@ -18,6 +18,7 @@ ReportT_co = TypeVar("ReportT_co", bound=Report, covariant=True)
 class JobState(StrEnum):
     """State of a job. The last two are about jobs that the ledger does not hold."""
 
+    WAITING = "waiting"  # submitted; waiting for its time or for another job, and not queued yet
     QUEUED = "queued"  # submitted or released; waiting for a claim
     RUNNING = "running"  # claimed under a lease; a crash makes it queued again, with the next attempt
     SUCCEEDED = "succeeded"  # final, with a report
@@ -61,7 +62,19 @@ class Progress(Struct, frozen=True, kw_only=True):
 
 
 class JobStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Current state of a job. `attempt` is 0 before the first claim; `caller` is who submitted the job first."""
+    """Current state of a job.
+
+    Attributes
+    ----------
+    attempt
+        Number of the current or last attempt, 0 before the first claim.
+    caller
+        Who submitted the job first.
+    not_before, after
+        The time until which a job waits or waited, and the job that had to succeed first; absent if it did not wait.
+    superseded_by
+        The newer job of the same card that replaced this one.
+    """
 
     job_id: str
     state: JobState
@@ -72,12 +85,16 @@ class JobStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     deadline: datetime | None = None
     progress: Progress | None = None
     caller: str | None = None
+    not_before: datetime | None = None
+    after: str | None = None
+    superseded_by: str | None = None
 
 
 class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Final outcome of a job: a report or a failure. Times are the server's.
 
     `origin` is the provenance of the outcome; absent if no worker produced it. `caller` is who submitted the job first.
+    `superseded_by` is the newer job of the same card that replaced this one, which may happen after the outcome.
     """
 
     job_id: str
@@ -91,6 +108,7 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
     correlation_id: str | None = None
     origin: Provenance | None = None
     caller: str | None = None
+    superseded_by: str | None = None
 
 
 class OutcomeDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -107,3 +125,4 @@ class OutcomeDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
     correlation_id: str | None = None
     origin: Raw | None = None
     caller: str | None = None
+    superseded_by: str | None = None

@@ -16,7 +16,7 @@ MAX_CARDS = 200
 MAX_ANSWERS = 1_000
 _NEWEST = 5
 """How many of a card's newest jobs a list of cards looks at to find one with a report."""
-_FIELDS = ("state", "submitted")
+_FIELDS = ("state", "submitted", "superseded_by")
 
 
 class ListedCard(Struct, frozen=True, kw_only=True):
@@ -30,7 +30,8 @@ class ListedCard(Struct, frozen=True, kw_only=True):
 class CardAnswer(Struct, frozen=True, kw_only=True):
     """One job of a card, and its outcome if it has one.
 
-    `unreadable` is why this version cannot read an outcome that a newer one wrote.
+    `unreadable` is why this version cannot read an outcome that a newer one wrote. `superseded_by` is the newer job
+    that replaced this one.
     """
 
     job_id: str
@@ -38,6 +39,7 @@ class CardAnswer(Struct, frozen=True, kw_only=True):
     submitted_at: datetime
     outcome: Outcome | None = None
     unreadable: str | None = None
+    superseded_by: str | None = None
 
     @property
     def has_report(self) -> bool:
@@ -120,7 +122,8 @@ class CardAnswers:
             *(("HMGET", self._server.key("job", job_id), *_FIELDS) for job_id in job_ids)
         )
         answers = []
-        for job_id, outcome, (state, submitted) in zip(job_ids, self._outcomes.outcomes(job_ids), records, strict=True):
+        outcomes = self._outcomes.outcomes(job_ids)
+        for job_id, outcome, (state, submitted, superseded_by) in zip(job_ids, outcomes, records, strict=True):
             if state is None:
                 continue
             unreadable = outcome.reason if isinstance(outcome, UnreadableOutcomeError) else None
@@ -131,6 +134,7 @@ class CardAnswers:
                     submitted_at=to_datetime(submitted),
                     outcome=None if isinstance(outcome, UnreadableOutcomeError) else outcome,
                     unreadable=unreadable,
+                    superseded_by=superseded_by.decode() if superseded_by else None,
                 )
             )
         return answers

@@ -43,6 +43,8 @@ class Claim(Struct, frozen=True, kw_only=True):
         Models of the aliases `champion` and `challenger` at that time, None for no model.
     caller
         Who submitted the job first, None if not stated.
+    queued_at
+        When the job was queued if it had to wait for a time or another job, None if it was queued at submission.
     snooze_note
         Note of the worker that snoozed the job.
     queue_length
@@ -61,6 +63,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     deadline: datetime | None
     correlation_id: str | None
     caller: str | None = None
+    queued_at: datetime | None = None
     snooze_note: bytes = b""
     queue_length: int = 0
     controls: Controls = Controls()
@@ -72,7 +75,9 @@ class Claim(Struct, frozen=True, kw_only=True):
 
         Both times are the server's; 0 if its clock was set back in between.
         """
-        return None if self.snooze_note else max(self.claimed_at - self.submitted_at, timedelta(0))
+        if self.snooze_note:
+            return None
+        return max(self.claimed_at - (self.queued_at or self.submitted_at), timedelta(0))
 
 
 class RunningJob(Struct, frozen=True, kw_only=True):
@@ -188,6 +193,7 @@ class Claims:
                 deadline=to_datetime(deadline) if deadline else None,
                 correlation_id=correlation.decode() or None,
                 caller=caller.decode() if caller else None,
+                queued_at=to_datetime(queued) if queued else None,
                 snooze_note=note or b"",
                 controls=controls,
                 alias_digests=names,
@@ -205,6 +211,7 @@ class Claims:
                 correlation,
                 note,
                 caller,
+                queued,
             ) in jobs
         ]
 

@@ -148,7 +148,7 @@ class DeadLetters:
         LedgerError
             The job did not end as `worker_lost`.
         JobRefusedError
-            As from `submit`, for example `expired`; the dead letter stays.
+            As from `submit`, for example `expired`, or `superseded`; the dead letter stays.
         """
         outcome = self._outcomes.outcome(job_id)
         if outcome is None:
@@ -157,6 +157,13 @@ class DeadLetters:
             )
         if outcome.failure is None or outcome.failure.code is not FailureCode.WORKER_LOST:
             raise LedgerError(f"job {job_id} ended as {outcome.state}: only a dead letter can be queued again")
+        if outcome.superseded_by is not None:
+            raise codec.job_refused(
+                f"job {job_id} is superseded by job {outcome.superseded_by}, which has newer prices of its card: purge "
+                "the dead letter",
+                FailureCode.SUPERSEDED,
+                superseded_by=outcome.superseded_by,
+            )
         receipt = self._submission.submit(
             self._records.job(job_id),
             key=requeued_job_id(job_id),

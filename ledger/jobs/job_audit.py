@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from ledger.contracts.job_state import OutcomeDocument
 from ledger.jobs.job_index import MAX_PAGE_JOBS, JobIndex, JobQuery, JobSummary
@@ -130,7 +131,8 @@ class JobAudit:
             if outcome is None or outcome.settled_at > at:
                 yield LostOutcomes(at=at, first=number, last=number, job_id=job_id)
             else:
-                yield SettledJob(at=at, number=number, outcome=outcome)
+                # Whether a newer card replaces it may change later.
+                yield SettledJob(at=at, number=number, outcome=replace(outcome, superseded_by=None))
 
     def _dropped_before(self, since: datetime) -> LostOutcomes | None:
         """Return the outcomes before the first that is held, if some of them may be of a range from `since` on."""

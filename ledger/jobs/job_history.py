@@ -26,12 +26,14 @@ class JobEventKind(StrEnum):
     """What happened to a job."""
 
     SUBMITTED = "submitted"
+    QUEUED = "queued"  # what it had to wait for has come
     CLAIMED = "claimed"
     RELEASED = "released"  # queued again by its worker or pool; the attempt does not count
     SNOOZED = "snoozed"  # set aside until it is due; the attempt does not count
     UNDELIVERED = "undelivered"  # the reply to the claim was lost, so that no worker ran it
     WORKER_LOST = "worker_lost"  # its pool found that the worker is gone; the attempt counts
     LEASE_EXPIRED = "lease_expired"  # no worker renewed the lease; the attempt counts
+    SUPERSEDED = "superseded"  # a newer card replaced it while it ran
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     EXPIRED = "expired"

@@ -18,7 +18,19 @@ from ledger.server.connection_pool import Command, with_deadline
 from ledger.server.exchanges import Exchange, Item, Iteration, NextMessage, Subscribe, SubscribedExchange
 from ledger.server.server import Server
 
-_STATUS = ("state", "kind", "queue", "attempt", "submitted", "deadline", "progress", "caller")
+_STATUS = (
+    "state",
+    "kind",
+    "queue",
+    "attempt",
+    "submitted",
+    "deadline",
+    "progress",
+    "caller",
+    "not_before",
+    "after",
+    "superseded_by",
+)
 OUTCOME_FIELDS = (
     "state",
     "kind",
@@ -30,6 +42,7 @@ OUTCOME_FIELDS = (
     "correlation",
     "origin",
     "caller",
+    "superseded_by",
 )
 """The fields of a record that an outcome is made of."""
 _SETTLED = b"settled"
@@ -95,22 +108,43 @@ class OutcomeExchanges:
 
     def status(self, job_id: str) -> Exchange[JobStatus]:
         """Implement `Ledger.status`."""
-        record, remembered = yield from self._server.multi(
-            ("HMGET", self._server.key("job", job_id), *_STATUS), ("EXISTS", self._server.key("forgotten", job_id))
+        return (yield from self.statuses([job_id]))[0]
+
+    def statuses(self, job_ids: Sequence[str]) -> Exchange[list[JobStatus]]:
+        """Return the states of jobs, read in one step."""
+        replies = yield from self._server.multi(
+            *(
+                command
+                for job_id in job_ids
+                for command in (
+                    ("HMGET", self._server.key("job", job_id), *_STATUS),
+                    ("EXISTS", self._server.key("forgotten", job_id)),
+                )
+            )
         )
-        state, kind, queue, attempt, submitted, deadline, progress, caller = record
+        return [
+            self._status_of(job_id, record, remembered)
+            for job_id, record, remembered in zip(job_ids, replies[::2], replies[1::2], strict=True)
+        ]
+
+    @staticmethod
+    def _status_of(job_id: str, record: Record, remembered: int) -> JobStatus:
+        state, kind, queue, attempt, submitted, deadline, progress, caller, not_before, after, superseded_by = record
         if state is None:
             return JobStatus(job_id=job_id, state=JobState.FORGOTTEN if remembered else JobState.UNKNOWN)
         return JobStatus(
             job_id=job_id,
             state=JobState(state.decode()),
-            kind=kind.decode(),
-            queue=queue.decode(),
-            attempt=int(attempt),
-            submitted_at=to_datetime(submitted),
+            kind=kind.decode() if kind else None,
+            queue=queue.decode() if queue else None,
+            attempt=int(attempt or 0),
+            submitted_at=to_datetime(submitted) if submitted else None,
             deadline=to_datetime(deadline) if deadline else None,
             progress=_progress_decoder.decode(progress) if progress else None,
             caller=caller.decode() if caller else None,
+            not_before=to_datetime(not_before) if not_before else None,
+            after=after.decode() if after else None,
+            superseded_by=superseded_by.decode() if superseded_by else None,
         )
 
     def outcome(self, job_id: str) -> Exchange[Outcome | None]:
@@ -315,6 +349,10 @@ class OutcomeReader:
         """Implement `Ledger.status`."""
         return self._server.run(self._exchanges.status(job_id))
 
+    def statuses(self, job_ids: Sequence[str]) -> list[JobStatus]:
+        """Return the states of jobs, read in one step."""
+        return self._server.run(self._exchanges.statuses(job_ids))
+
     def outcome(self, job_id: str) -> Outcome | None:
         """Implement `Ledger.outcome`."""
         return self._server.run(self._exchanges.outcome(job_id))
@@ -377,12 +415,12 @@ def _before(place: bytes) -> str:
 def _fields_of(news: bytes) -> list[bytes | None]:
     """Decode the published fields `OUTCOME_FIELDS` of a record."""
     fields = [field.encode() if isinstance(field, str) else None for field in _news_decoder.decode(news)]
-    return fields + [None] * (len(OUTCOME_FIELDS) - len(fields))  # the last one is published only if there is a caller
+    return fields + [None] * (len(OUTCOME_FIELDS) - len(fields))  # without a caller it ends before
 
 
 def decode_outcome(job_id: str, record: Record) -> Outcome | None:
     """Decode the fields `OUTCOME_FIELDS` of a record, None if there is no outcome. Raises UnreadableOutcomeError."""
-    state, kind, attempt, submitted, settled, report, failure, correlation, origin, caller = record
+    state, kind, attempt, submitted, settled, report, failure, correlation, origin, caller, superseded_by = record
     if state is None or kind is None or attempt is None or submitted is None or settled is None:
         return None
     try:
@@ -398,6 +436,7 @@ def decode_outcome(job_id: str, record: Record) -> Outcome | None:
             correlation_id=correlation.decode() if correlation else None,
             origin=decode_provenance(origin) if origin else None,
             caller=caller.decode() if caller else None,
+            superseded_by=superseded_by.decode() if superseded_by else None,
         )
     except (ValueError, msgspec.DecodeError) as error:  # a newer writer may use new states, codes and reports
         raise UnreadableOutcomeError(job_id, str(error)) from error
@@ -405,7 +444,7 @@ def decode_outcome(job_id: str, record: Record) -> Outcome | None:
 
 def decode_document(job_id: str, record: Record) -> OutcomeDocument | None:
     """Return the outcome in the fields `OUTCOME_FIELDS` of a record, its parts as stored; None if there is none."""
-    state, kind, attempt, submitted, settled, report, failure, correlation, origin, caller = record
+    state, kind, attempt, submitted, settled, report, failure, correlation, origin, caller, superseded_by = record
     if state is None or kind is None or attempt is None or submitted is None or settled is None:
         return None
     return OutcomeDocument(
@@ -420,4 +459,5 @@ def decode_document(job_id: str, record: Record) -> OutcomeDocument | None:
         correlation_id=correlation.decode() if correlation else None,
         origin=msgspec.Raw(origin) if origin else None,
         caller=caller.decode() if caller else None,
+        superseded_by=superseded_by.decode() if superseded_by else None,
     )

@@ -9,7 +9,7 @@ from ledger.server.server import Server
 
 
 class QueueBacklog(Struct, frozen=True):
-    """Backlog of a queue. `oldest_seconds` is the time since the oldest job was submitted, at least 0.
+    """Backlog of a queue. `oldest_seconds` is the time since the oldest job was queued, at least 0.
 
     `callers` has the waiting jobs by caller, of at most 50 callers; jobs without a caller are in `waiting` alone.
     """
@@ -21,10 +21,11 @@ class QueueBacklog(Struct, frozen=True):
 
 
 class Backlog(Struct, frozen=True):
-    """Backlogs of all queues by name, and the number of dead letters."""
+    """Backlogs of all queues by name, and the numbers of dead letters and of jobs in the state `waiting`."""
 
     queues: dict[str, QueueBacklog]
     dead_letters: int
+    not_queued: int = 0
 
 
 class QueueStats:
@@ -35,7 +36,7 @@ class QueueStats:
 
     def backlog(self) -> Backlog:
         """Measure every queue on the server's clock, in one round trip."""
-        now, dead, *queues = self._server.run_script("backlog", *QUEUES)
+        now, dead, not_queued, *queues = self._server.run_script("backlog", *QUEUES)
         return Backlog(
             {
                 queue: QueueBacklog(
@@ -47,6 +48,7 @@ class QueueStats:
                 for queue, (waiting, oldest, quarantined, callers) in zip(QUEUES, queues, strict=True)
             },
             dead,
+            not_queued,
         )
 
     def depths(self) -> dict[str, int]:

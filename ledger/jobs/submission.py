@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 import msgspec
 
 from ledger.contracts import codec
 from ledger.contracts.caller_names import CALLER_RULE, is_caller
-from ledger.contracts.failures import FailureCode, JobRefusedError, LedgerError, QuotaExceededError
+from ledger.contracts.failures import Failure, FailureCode, JobRefusedError, LedgerError, QuotaExceededError
 from ledger.contracts.job_state import Receipt
 from ledger.contracts.jobs import (
     ROUTES,
@@ -27,6 +27,7 @@ from ledger.contracts.jobs import (
 )
 from ledger.contracts.reports import Report
 from ledger.jobs import backpressure
+from ledger.jobs.conditions import ChainConditions, CheckedConditions, SubmitConditions, reading_of
 from ledger.jobs.quote_age import fresh_until, stale_odds_failure
 from ledger.server.base_server import BaseServer, to_datetime
 from ledger.server.error_replies import ServerFullError, error_meaning
@@ -43,6 +44,7 @@ MAX_KEY_CHARACTERS = 200
 MAX_JOBS_PER_STEP = 1_000
 """How many jobs one script accepts: about 25 ms of the server's time."""
 MAX_BYTES_PER_STEP = 4 * 2**20
+_NO_CONDITIONS = CheckedConditions()
 MAX_URGENT_CHECKS = 100
 """How many urgent health checks may wait beyond the length of a full queue."""
 
@@ -65,10 +67,11 @@ class SubmissionExchanges:
         correlation_id: str | None = None,
         durable: bool = False,
         caller: str | None = None,
+        **conditions: Unpack[SubmitConditions],
     ) -> Exchange[Receipt[Report]]:
         """Implement `Ledger.submit`."""
         receipts = yield from self.submit_many(
-            [job], keys=[key], correlation_id=correlation_id, durable=durable, caller=caller
+            [job], keys=[key], correlation_id=correlation_id, durable=durable, caller=caller, **conditions
         )
         return receipts[0]
 
@@ -80,15 +83,51 @@ class SubmissionExchanges:
         correlation_id: str | None = None,
         durable: bool = False,
         caller: str | None = None,
+        **conditions: Unpack[SubmitConditions],
     ) -> Exchange[list[Receipt[Report]]]:
         """Implement `Ledger.submit_many`."""
-        settings = self._server.settings
-        gate = _Gate(settings.max_queue_length, settings.max_memory_fraction)
         return (
             yield from self.submit_all(
-                jobs, keys, gate, correlation_id=correlation_id, durable=durable, caller=self.checked_caller(caller)
+                jobs,
+                keys,
+                self._gate_for_callers(),
+                correlation_id=correlation_id,
+                durable=durable,
+                caller=self.checked_caller(caller),
+                conditions=CheckedConditions.from_options(conditions),
             )
         )
+
+    def submit_chain(
+        self,
+        name: str,
+        jobs: Sequence[JobInput],
+        keys: Sequence[str],
+        *,
+        correlation_id: str | None = None,
+        durable: bool = False,
+        caller: str | None = None,
+        **conditions: Unpack[ChainConditions],
+    ) -> Exchange[list[Receipt[Report]]]:
+        """Implement `Chains.submit`, for checked names."""
+        checked = CheckedConditions.from_options(
+            {"not_before": conditions.get("not_before"), "after": conditions.get("after")}
+        )
+        return (
+            yield from self.submit_all(
+                jobs,
+                keys,
+                self._gate_for_callers(),
+                correlation_id=correlation_id,
+                durable=durable,
+                caller=self.checked_caller(caller),
+                conditions=msgspec.structs.replace(checked, chain=name),
+            )
+        )
+
+    def _gate_for_callers(self) -> _Gate:
+        settings = self._server.settings
+        return _Gate(settings.max_queue_length, settings.max_memory_fraction)
 
     def checked_caller(self, given: str | None = None) -> str:
         """Return the caller of a submission, by default that of the settings; '' for none. Raises JobRefusedError."""
@@ -106,6 +145,7 @@ class SubmissionExchanges:
         correlation_id: str | None = None,
         durable: bool = False,
         caller: str = "",
+        conditions: CheckedConditions = _NO_CONDITIONS,
     ) -> Exchange[list[Receipt[Report]]]:
         """Accept jobs within the limits of `gate`."""
         entries = [_enter(job, key) for job, key in zip(jobs, keys or [None] * len(jobs), strict=True)]
@@ -115,13 +155,20 @@ class SubmissionExchanges:
                 raise _conflict(entry)
         steps = list(_steps(once.values()))
         if len(steps) > 1:
-            yield from self._check_all(steps, gate, caller)
+            if conditions.chain:
+                raise codec.job_refused(
+                    f"the jobs of chain {conditions.chain!r} have more than {MAX_BYTES_PER_STEP:,} bytes: they are "
+                    "accepted in one step"
+                )
+            yield from self._check_all(steps, gate, caller, conditions)
         accepted: dict[str, bool] = {}
         for step in steps:
             # A confirmed last step confirms all steps before it.
             confirmed = durable and step in (steps[0], steps[-1])
             try:
-                accepted |= yield from self._step(step, gate, correlation_id or "", caller=caller, durable=confirmed)
+                accepted |= yield from self._step(
+                    step, gate, correlation_id or "", conditions, caller=caller, durable=confirmed
+                )
             except JobRefusedError as refused:
                 if not accepted:
                     raise
@@ -138,11 +185,13 @@ class SubmissionExchanges:
             for entry in entries
         ]
 
-    def _check_all(self, steps: Sequence[Sequence[_Entry]], gate: _Gate, caller: str) -> Exchange[None]:
+    def _check_all(
+        self, steps: Sequence[Sequence[_Entry]], gate: _Gate, caller: str, conditions: CheckedConditions
+    ) -> Exchange[None]:
         """Check the jobs of all steps together. Raises JobRefusedError as the steps themselves would."""
         new: Counter[str] = Counter()
         for step in steps:
-            marks = yield from self._step(step, gate, "", caller=caller, check_only=True, others=new)
+            marks = yield from self._step(step, gate, "", conditions, caller=caller, check_only=True, others=new)
             new.update(entry.queue for entry in step if marks[entry.job_id])
 
     def _step(
@@ -150,6 +199,7 @@ class SubmissionExchanges:
         entries: Sequence[_Entry],
         gate: _Gate,
         correlation_id: str,
+        conditions: CheckedConditions,
         *,
         caller: str = "",
         durable: bool = False,
@@ -159,8 +209,12 @@ class SubmissionExchanges:
         """Run submit.lua for the jobs of one step; return by id whether each is new."""
         before = msgspec.json.encode(others or {})
         arguments: list[Any] = [int(durable), *gate.arguments(), int(check_only), before, caller]
+        arguments += ("1" if conditions.supersede else "", conditions.supersedes, conditions.chain)
+        not_before, after = conditions.not_before, conditions.after
         for entry in entries:
-            arguments += (*entry.arguments(bare=check_only), correlation_id)
+            arguments += (*entry.arguments(bare=check_only), not_before, after, correlation_id)
+            if conditions.chain:  # the next job waits for this one only
+                not_before, after = "", entry.job_id
         try:
             if durable:
                 verdict, *marks = yield from self._submit_durably(arguments)
@@ -189,7 +243,18 @@ class SubmissionExchanges:
             return QuotaExceededError(backpressure.quota_used_up(today, new, most, left_ms / 1000))
         if verdict == "evicts":
             return JobRefusedError(backpressure.eviction_enabled(figures[0].decode()))
-        entry, now = entries[figures[0]], to_datetime(figures[1])
+        entry = entries[figures[0]]
+        if verdict == "predecessor":
+            return JobRefusedError(_predecessor_failure(entry, *(figure.decode() for figure in figures[1:])))
+        if verdict == "superseded":
+            return JobRefusedError(_superseded(entry, figures[1].decode()))
+        now = to_datetime(figures[1])
+        if verdict == "late":
+            return codec.job_refused(
+                f"the deadline of this {entry.kind} is {entry.deadline}, not after {now}, before which it may not "
+                "begin: set a later `deadline`, or an earlier `not_before`",
+                FailureCode.EXPIRED,
+            )
         if verdict == "stale" and isinstance(job := entry.job, PredictCard):
             return JobRefusedError(stale_odds_failure(job, now))
         return _expired(entry) if verdict == "expired" else _conflict(entry)
@@ -242,10 +307,13 @@ class Submission:
         correlation_id: str | None = None,
         durable: bool = False,
         caller: str | None = None,
+        **conditions: Unpack[SubmitConditions],
     ) -> Receipt[Report]:
         """Implement `Ledger.submit`."""
         return self._server.run(
-            self._exchanges.submit(job, key=key, correlation_id=correlation_id, durable=durable, caller=caller)
+            self._exchanges.submit(
+                job, key=key, correlation_id=correlation_id, durable=durable, caller=caller, **conditions
+            )
         )
 
     def submit_many(
@@ -256,10 +324,31 @@ class Submission:
         correlation_id: str | None = None,
         durable: bool = False,
         caller: str | None = None,
+        **conditions: Unpack[SubmitConditions],
     ) -> list[Receipt[Report]]:
         """Implement `Ledger.submit_many`."""
         return self._server.run(
-            self._exchanges.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable, caller=caller)
+            self._exchanges.submit_many(
+                jobs, keys=keys, correlation_id=correlation_id, durable=durable, caller=caller, **conditions
+            )
+        )
+
+    def submit_chain(
+        self,
+        name: str,
+        jobs: Sequence[JobInput],
+        keys: Sequence[str],
+        *,
+        correlation_id: str | None = None,
+        durable: bool = False,
+        caller: str | None = None,
+        **conditions: Unpack[ChainConditions],
+    ) -> list[Receipt[Report]]:
+        """Implement `Chains.submit`, for checked names."""
+        return self._server.run(
+            self._exchanges.submit_chain(
+                name, jobs, keys, correlation_id=correlation_id, durable=durable, caller=caller, **conditions
+            )
         )
 
     def submit_parts(
@@ -423,7 +512,9 @@ def _enter(job: JobInput, key: str | None) -> _Entry:
         limit_seconds=time_limit_seconds(checked),
         deadline=deadline,
         fresh_until=fresh,
-        card=f"{_milliseconds(checked.event_start)} {checked.card_id}" if isinstance(checked, PredictCard) else "",
+        card=f"{_milliseconds(checked.event_start)} {reading_of(checked)} {checked.card_id}"
+        if isinstance(checked, PredictCard)
+        else "",
     )
 
 
@@ -434,6 +525,28 @@ def _milliseconds(limit: datetime | None) -> int | str:
 def _conflict(entry: _Entry) -> JobRefusedError:
     return codec.job_refused(
         f"the key {entry.job_id!r} names a job with other content: choose another key, or submit that content"
+    )
+
+
+def _predecessor_failure(entry: _Entry, after: str, state: str) -> Failure:
+    known = {"unknown": "was never submitted", "forgotten": "has ended, and its retention too"}
+    why = known.get(state, f"is {state}")
+    return Failure(
+        code=FailureCode.PREDECESSOR_FAILED,
+        message=f"this {entry.kind} is to run after job {after} has succeeded, which {why}: nothing was accepted, name "
+        "a job that can succeed",
+        details={"after": after, "state": state},
+    )
+
+
+def _superseded(entry: _Entry, newer: str) -> Failure:
+    card = entry.job
+    read_at = f" at {card.priced_at}" if isinstance(card, PredictCard) else ""
+    return Failure(
+        code=FailureCode.SUPERSEDED,
+        message=f"the prices of this card were read{read_at}, and job {newer} has later ones: nothing was accepted, "
+        "read the outcome of that job",
+        details={"superseded_by": newer},
     )
 
 

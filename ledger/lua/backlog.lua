@@ -1,9 +1,9 @@
 -- Measure the backlog of each queue. Writes nothing.
 --
--- Keys: job (hash), queue (zset), dead (zset), quarantine (list): see the prelude.
+-- Keys: job (hash), queue (zset), dead (zset), waiting (zset), quarantine (list): see the prelude.
 -- arg(1..) queues
--- Reply: {now (ms), dead letters, {length, when the oldest was submitted (ms or ''), quarantined, {caller, jobs, ...}}, ...
---         for each queue}; callers beyond CALLERS are left out
+-- Reply: {now (ms), dead letters, jobs that wait for a time or another job, {length, since when the oldest is queued (ms
+--         or ''), quarantined, {caller, jobs, ...}}, ... for each queue}; callers beyond CALLERS are left out
 
 -- Jobs of one deadline are in the order of their arrival, so the oldest job is the first of its deadline. Cards of one
 -- event share a deadline, so deadlines are few. Beyond this limit the result is the oldest of the most urgent jobs.
@@ -29,7 +29,8 @@ end
 local function oldest(queue)
   local unnamed, named = oldest_of(queue_key(queue)), oldest_of(named_key(queue))
   local first = (not unnamed or (named and named < unnamed)) and named or unnamed
-  return first and get_field(string.sub(first, 18), 'submitted') or ''
+  local times = first and redis.call('HMGET', record_key(string.sub(first, 18)), 'queued', 'submitted')
+  return times and (times[1] or times[2]) or ''
 end
 
 local function callers_of(queue)
@@ -43,7 +44,7 @@ local function callers_of(queue)
   return found
 end
 
-local answer = { now_text, redis.call('ZCARD', ns .. 'dead') }
+local answer = { now_text, redis.call('ZCARD', ns .. 'dead'), redis.call('ZCARD', ns .. 'waiting') }
 for index = 1, #ARGV - HEADER do
   local queue = arg(index)
   answer[#answer + 1] = {

@@ -1,13 +1,17 @@
--- Cancel a queued or running job; its worker's settle is refused from then on.
+-- Cancel waiting, queued or running jobs; the settle of a worker is refused from then on.
 --
--- Keys: job (hash), queue (zset), leases (zset), held (zset), and those of an outcome: see the prelude.
--- arg(1) id
--- Reply: 1, or 0 if there is no such job or it has an outcome
+-- Keys: job (hash), queue (zset), leases (zset), held (zset), waiting (zset), and those of an outcome: see the prelude.
+-- arg(1..) ids; one that waits for another comes before that one
+-- Reply: how many were cancelled; the others do not exist, or have an outcome
 
 allow_writes_when_full()
-local state = get_field(arg(1), 'state')
-if state ~= 'queued' and state ~= 'running' then
-  return 0
+local cancelled = 0
+for index = 1, #ARGV - HEADER do
+  local state = get_field(arg(index), 'state')
+  if OPEN[state] then
+    fail_job(arg(index), 'cancelled', 'cancelled', 'the caller cancelled the job while it was ' .. state, {})
+    cancelled = cancelled + 1
+  end
 end
-fail_job(arg(1), 'cancelled', 'cancelled', 'the caller cancelled the job while it was ' .. state, {})
-return 1
+settle_successors()
+return cancelled

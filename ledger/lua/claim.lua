@@ -1,6 +1,7 @@
 -- Hand out queued jobs under a lease: of each caller in turn the most urgent; while both kinds of a caller wait, every
 -- fifth of its jobs is one without a deadline.
--- Jobs still held by this owner are returned to the queue: it never received that claim.
+-- Jobs still held by this owner are returned to the queue: it never received that claim. Waiting jobs whose time has come
+-- are queued first.
 --
 -- Keys: job (hash), queue (zset), leases (zset), looked (string), held (zset), controls (hash), and those of an
 -- outcome: see the prelude.
@@ -10,7 +11,8 @@
 -- arg(1) queue   arg(2) owner   arg(3) maximum of jobs, at most 1,000   arg(4) maximum of bytes of a payload
 -- arg(5..) names of models
 -- Reply: {now (ms), jobs left in the queue, {control, value, ...}, {digest of each name, or nil},
---        {id, kind, payload, attempt, fence, limit (s), deadline, submitted, correlation, note, caller}, ...}
+--        {id, kind, payload, attempt, fence, limit (s), deadline, submitted, correlation, note, caller, when it
+--        was queued (ms) if it had to wait}, ...}
 
 allow_writes_when_full()
 shift_leases()
@@ -37,6 +39,8 @@ for _, entry in ipairs(redis.call('ZRANGEBYLEX', ns .. 'held', '[' .. owner .. '
   end
 end
 expire_overdue(queue)
+look_at_waiting(100)
+settle_successors()
 
 local controls = redis.call('HGETALL', ns .. 'controls')
 if #controls > 0 then
@@ -204,7 +208,7 @@ for _, chosen in ipairs(choose(tonumber(arg(3)))) do
   local id, size, caller = unpack(chosen)
   if not settle_oversized(id, size) then
     local job = redis.call('HMGET', record_key(id), 'kind', 'payload', 'attempt', 'fence', 'limit', 'deadline',
-      'submitted', 'correlation', 'note', 'caller', 'solo', 'place', 'state', 'history')
+      'submitted', 'correlation', 'note', 'caller', 'queued', 'solo', 'place', 'state', 'history')
     local history, state, place, exclusive =
       table.remove(job), table.remove(job), table.remove(job), table.remove(job) == '1'
     if state ~= 'queued' then -- a version without callers has ended it
@@ -260,4 +264,5 @@ if #claimed > 0 then
   redis.call('ZADD', ns .. 'leases', unpack(leases))
   redis.call('ZADD', ns .. 'held', unpack(held))
 end
+settle_successors()
 return answer

@@ -7,7 +7,12 @@
 --     caller             who submitted it first; absent if not stated
 --     place              its member in the queue: 16 digits of arrival, ':', id
 --     first              '1' if it goes before all others
---     state              queued | running | succeeded | failed | expired | cancelled
+--     state              waiting | queued | running | succeeded | failed | expired | cancelled
+--     not_before (ms), after (id)   what it waits or waited for, if it had to wait: see look_at
+--     pending            '1' while the job `after` has not succeeded
+--     queued (ms)        when it was queued, if it had to wait
+--     followed           '1' if jobs wait or waited for it
+--     chain              '<number>/<jobs> <name>' if it was submitted as a part of a chain
 --     attempt            number of the current or last attempt; 0 before the first claim
 --     fence              grows with every claim; only its current value is accepted from a worker
 --     owner, claimed (ms), company (jobs in the same claim), progress (JSON)                      while running
@@ -19,6 +24,9 @@
 --     settled (ms), and report or failure (JSON)                                                  once final
 --     origin             provenance (JSON), if a worker produced the outcome
 --     card               card_id, if it is a card
+--     reading            of a card, by what it replaces others: when its prices were read (ms; '' if not stated), ' ',
+--                        and a digest of its model and options ('-' for the defaults)
+--     superseded_by      id of the newer job of the same card that replaced it
 --     history            its claims and how each ended, one a line: see add_event; absent before the first
 --     requeued_as, requeued_from   id of the job that repeats this dead letter, and of the dead letter it repeats
 --     log                log lines about it (JSON, one a line), if there are any: see log_lines.lua
@@ -32,6 +40,8 @@
 -- <ns>:turns             hash    '<queue>#': the last number in that order, '<queue>@': the number of who had the last
 --                                turn; and see claim.lua
 -- <ns>:parked            zset    ids of snoozed jobs by when they are due (ms)
+-- <ns>:waiting           zset    ids of waiting jobs by when to look at them next (ms): see look_at
+-- <ns>:after:<id>        zset    ids of the jobs that wait for this one to succeed, by when they were submitted (ms)
 -- <ns>:leases            zset    ids of running jobs by the end of their lease (ms)
 -- <ns>:looked            string  when a pool last checked the leases (ms): see shift_leases
 -- <ns>:held              zset    '<owner> <id>' of running jobs, all with score 0, read by prefix
@@ -42,7 +52,7 @@
 -- <ns>:counts            hash    `outcomes`: the number of the last entry of that stream
 -- <ns>:dead              zset    ids of jobs that ended as worker_lost, by time (ms)
 -- <ns>:index:kind:<kind>:<phase>  zset  ids of the jobs of a kind by when they were submitted (ms). The phase of a job
---                                is `open` while it is queued or running, then its final state
+--                                is `open` while it is waiting, queued or running, then its final state
 -- <ns>:index:card:<card>, <ns>:index:caller:<caller>  zset  the same of one card, of one caller, in any phase
 -- <ns>:index:cards       zset    card_ids by the start of the event (ms), as the newest job has it
 -- <ns>:index:due         zset    'card:<card>', 'caller:<caller>' by when they may have an expired job: sweep_index.lua
@@ -191,8 +201,9 @@ local function enqueue(id)
   return job[1]
 end
 
+local OPEN = { waiting = true, queued = true, running = true }
 local function kind_index(kind, state)
-  return ns .. 'index:kind:' .. kind .. ':' .. ((state == 'queued' or state == 'running') and 'open' or state)
+  return ns .. 'index:kind:' .. kind .. ':' .. (OPEN[state] and 'open' or state)
 end
 
 -- A script that changes many jobs collects the changes of their index entries, and makes them at its end with one
@@ -253,26 +264,51 @@ local function index_by_field(id, submitted, card, caller)
   end
 end
 
+local function place_of(arrival, id)
+  return string.format('%016d', arrival) .. ':' .. id
+end
+
+-- Let a new job wait until `not_before` (ms or ''), and until the job `after` ('' for none) has succeeded.
+local function hold_back(id, not_before, after)
+  local key, look = record_key(id), not_before
+  if not_before ~= '' then
+    redis.call('HSET', key, 'not_before', not_before)
+  end
+  if after ~= '' then
+    redis.call('HSET', key, 'after', after, 'pending', '1')
+    redis.call('ZADD', ns .. 'after:' .. after, now_text, id)
+    redis.call('HSET', record_key(after), 'followed', '1')
+    look = now_text
+  end
+  redis.call('ZADD', ns .. 'waiting', look, id)
+end
+
 -- Write the record of a new job and queue it. `arrival` orders jobs of the same deadline. `card` is '' for none, else the
--- start of its event (ms), ' ', card_id.
+-- start of its event (ms), ' ', its `reading` as in the record, ' ', card_id. The job waits, and is not queued yet, if
+-- `not_before` or `after` is given: see hold_back.
 local function accept_job(id, arrival, digest, kind, queue, payload, deadline, limit, correlation, first, card,
-  caller)
-  local place = string.format('%016d', arrival) .. ':' .. id
-  local start, card_id = string.match(card, '^(%-?%d+) (.+)$')
+  caller, not_before, after)
+  local place, waits = place_of(arrival, id), (not_before or '') ~= '' or (after or '') ~= ''
+  local start, reading, card_id = string.match(card, '^(%-?%d+) (%d* %S+) (.+)$')
   local optional = {}
-  for field, value in pairs({ first = first == '1' and first, card = card_id, caller = caller ~= '' and caller }) do
+  for field, value in pairs({ first = first == '1' and first, card = card_id, reading = reading,
+    caller = caller ~= '' and caller }) do
     if value then
       optional[#optional + 1], optional[#optional + 2] = field, value
     end
   end
   redis.call('HSET', record_key(id), 'digest', digest, 'kind', kind, 'queue', queue, 'payload', payload,
     'deadline', deadline, 'limit', limit, 'correlation', correlation, 'submitted', now_text, 'place', place,
-    'state', 'queued', 'attempt', 0, 'fence', 0, unpack(optional))
+    'state', waits and 'waiting' or 'queued', 'attempt', 0, 'fence', 0, unpack(optional))
   if card_id then
     redis.call('ZADD', ns .. 'index:cards', start, card_id)
   end
   add_entry(kind_index(kind, 'queued'), now_text, id)
   index_by_field(id, now_text, card_id or '', caller)
+  if waits then
+    hold_back(id, not_before, after)
+    return
+  end
   add_to_queue(queue, place, deadline, first, caller)
   ring_doorbell(queue)
 end
@@ -323,16 +359,29 @@ local function release_lease(id, owner, company)
   redis.call('HDEL', record_key(id), 'owner', 'claimed', 'company', 'progress')
 end
 
--- Remove a job from the queue, the snoozed jobs, or its owner. Return its digest, its kind, and when it was submitted.
+-- Remove a job from those that wait. Return true if it was there.
+local function stop_waiting(id)
+  if redis.call('ZREM', ns .. 'waiting', id) == 0 then
+    return false
+  end
+  local after = get_field(id, 'after')
+  if after then
+    redis.call('ZREM', ns .. 'after:' .. after, id)
+  end
+  return true
+end
+
+-- Remove a job from the queue, the snoozed or waiting jobs, or its owner. Return its digest, its kind, when it was
+-- submitted, and '1' if jobs wait for it.
 local function detach(id)
   local job = redis.call('HMGET', record_key(id), 'queue', 'place', 'owner', 'company', 'digest', 'kind', 'submitted',
-    'caller')
+    'caller', 'followed')
   if job[3] then
     release_lease(id, job[3], job[4])
-  elseif not remove_from_queue(job[1], job[2], job[8]) then
+  elseif not remove_from_queue(job[1], job[2], job[8]) and not stop_waiting(id) then
     redis.call('ZREM', ns .. 'parked', id)
   end
-  return job[5], job[6], job[7]
+  return job[5], job[6], job[7], job[9]
 end
 
 -- Leases and snoozed jobs run on the server's clock, but a change of the clock must not change them, and a lease must
@@ -382,17 +431,22 @@ local function publish_outcome(id, state, field, body, origin)
   local message, channel = 'settled', news_channel(id)
   local subscribers = redis.pcall('PUBSUB', 'NUMSUB', channel) -- a user of an older users.acl lacks this right
   if not subscribers.err and subscribers[2] > 0 then
-    local job = redis.call('HMGET', record_key(id), 'kind', 'attempt', 'submitted', 'correlation', 'caller')
-    -- Without a caller the last field is absent: versions without callers read nine fields.
-    message = cmsgpack.pack({ state, job[1], job[2], job[3], now_text, field == 'report' and body,
-      field == 'failure' and body, job[4], origin, job[5] or nil })
+    local job = redis.call('HMGET', record_key(id), 'kind', 'attempt', 'submitted', 'correlation', 'caller',
+      'superseded_by')
+    -- Without a caller the last field is absent: versions without callers read nine fields. None of the versions before
+    -- reads eleven, so the waiters of a superseded job read its record.
+    message = job[6] and message or cmsgpack.pack({ state, job[1], job[2], job[3], now_text,
+      field == 'report' and body, field == 'failure' and body, job[4], origin, job[5] or nil })
   end
   redis.call('PUBLISH', channel, message)
 end
 
+-- Jobs that this script has ended while others wait for them: see settle_successors.
+local ended = {}
+
 -- Write the outcome of a detached job; no other function does. `field` is report or failure. Callers have checked that
--- there is no outcome yet.
-local function write_outcome(id, digest, kind, submitted, state, field, body, origin)
+-- there is no outcome yet. `followed`: '1' if jobs wait for it; a script that may end a job calls settle_successors.
+local function write_outcome(id, digest, kind, submitted, followed, state, field, body, origin)
   local key = record_key(id)
   origin = origin ~= '' and origin or false
   if origin then
@@ -412,12 +466,15 @@ local function write_outcome(id, digest, kind, submitted, state, field, body, or
     redis.call('XADD', ns .. 'outcomes', 'MAXLEN', '~', max_outcomes, '*', 'job', id, 'number', number)
   end
   publish_outcome(id, state, field, body, origin)
+  if followed == '1' then
+    ended[#ended + 1] = id
+  end
 end
 
 local function fail_job(id, state, code, message, details, retryable)
   local failure = { code = code, message = message, retryable = retryable or false, details = details }
-  local digest, kind, submitted = detach(id)
-  write_outcome(id, digest, kind, submitted, state, 'failure', cjson.encode(failure))
+  local digest, kind, submitted, followed = detach(id)
+  write_outcome(id, digest, kind, submitted, followed, state, 'failure', cjson.encode(failure))
 end
 
 local function expire_job(id)
@@ -425,6 +482,86 @@ local function expire_job(id)
   fail_job(id, 'expired', 'expired',
     'the deadline passed before an answer: submit earlier, add workers, or set a later deadline',
     { late_seconds = late })
+end
+
+-- End a job whose predecessor will not succeed any more. `state`: of the predecessor, false if it has no record.
+local function fail_successor(id, after, state)
+  local why = get_field(after, 'failure')
+  local readable, failure = pcall(cjson.decode, why)
+  local code = readable and type(failure) == 'table' and failure.code or nil
+  state = state or redis.call('EXISTS', ns .. 'forgotten:' .. after) == 1 and 'forgotten' or 'unknown'
+  fail_job(id, 'failed', 'predecessor_failed', 'the job waited for ' .. after .. ' to succeed, which is ' .. state
+    .. (code and ' (' .. code .. ')' or '') .. ': see that job, and submit this one again under another key',
+    { after = after, state = state, code = code })
+end
+
+-- Queue a waiting job; among the jobs of its deadline it is the last.
+local function queue_waiting(id, reason)
+  stop_waiting(id)
+  add_event(id, 'queued', reason)
+  redis.call('HSET', record_key(id), 'state', 'queued', 'queued', now_text, 'place',
+    place_of(redis.call('INCR', ns .. 'sequence'), id))
+  ring_doorbell(enqueue(id))
+end
+
+-- How soon to look again at a job that waits for another (ms). The script that ends the other one looks at it at once;
+-- this finds what is left by a script that ended many, and by versions that know of no jobs that wait.
+local LOOK_AGAIN = 5000
+
+-- End a waiting job if its deadline has passed or its predecessor will not succeed any more; queue it if what it waits
+-- for has come; else note when to look again. Times are those of the server's clock, however it is set.
+local function look_at(id)
+  local job = redis.call('HMGET', record_key(id), 'state', 'not_before', 'after', 'pending', 'deadline')
+  local not_before, after, deadline = tonumber(job[2] or ''), job[3], tonumber(job[5] or '')
+  if job[1] ~= 'waiting' then
+    redis.call('ZREM', ns .. 'waiting', id)
+    return
+  elseif deadline and deadline <= now then
+    expire_job(id)
+    return
+  end
+  if job[4] then
+    local state = get_field(after, 'state')
+    if OPEN[state] then
+      redis.call('ZADD', ns .. 'waiting', digits(math.min(now + LOOK_AGAIN, deadline or math.huge)), id)
+      return
+    elseif state ~= 'succeeded' then
+      fail_successor(id, after, state)
+      return
+    end
+    redis.call('HDEL', record_key(id), 'pending')
+    redis.call('ZREM', ns .. 'after:' .. after, id)
+  end
+  if not_before and not_before > now then
+    redis.call('ZADD', ns .. 'waiting', digits(not_before), id)
+  else
+    queue_waiting(id, after and after .. ' succeeded' or 'its time has come')
+  end
+end
+
+-- Look at the jobs that wait for those which this script has ended, and at the jobs that wait for these. A part of many
+-- is left to look_at_waiting, so that no script blocks the server for long.
+local MAX_SUCCESSORS = 100
+local function settle_successors()
+  local looked, index = 0, 1
+  while ended[index] and looked < MAX_SUCCESSORS do
+    local waits = redis.call('ZRANGEBYSCORE', ns .. 'after:' .. ended[index], '-inf', '+inf', 'LIMIT', 0,
+      MAX_SUCCESSORS - looked)
+    for _, id in ipairs(waits) do
+      redis.call('ZREM', ns .. 'after:' .. ended[index], id)
+      look_at(id)
+    end
+    looked, index = looked + #waits, index + 1
+  end
+end
+
+-- Look at the waiting jobs that are to be looked at by now, at most `limit`. Return how many.
+local function look_at_waiting(limit)
+  local due = redis.call('ZRANGEBYSCORE', ns .. 'waiting', '-inf', now_text, 'LIMIT', 0, limit)
+  for _, id in ipairs(due) do
+    look_at(id)
+  end
+  return #due
 end
 
 -- List the jobs of a set of places by urgency, and the bytes of their payloads. A job whose record was deleted or

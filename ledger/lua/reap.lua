@@ -1,4 +1,5 @@
--- Requeue jobs of expired leases, expire overdue jobs, resume snoozed jobs that are due, and ring lost doorbells again.
+-- Requeue jobs of expired leases, expire overdue jobs, resume snoozed jobs that are due, queue waiting jobs whose time has
+-- come, and ring lost doorbells again.
 --
 -- Keys: all of the prelude's.
 -- arg(1) how long a queue may wait before its doorbell is rung again (ms)
@@ -28,6 +29,7 @@ end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'parked', '-inf', now_text, 'LIMIT', 0, 1000)) do
   resume(id)
 end
+look_at_waiting(500)
 for index = 3, #ARGV - HEADER do
   local queue = arg(index)
   expired = expired + expire_overdue(queue)
@@ -44,6 +46,7 @@ for index = 3, #ARGV - HEADER do
   end
 end
 
+settle_successors()
 -- An entry must not outlive the record it names: a follower that returns too late must see the gap.
 redis.call('XTRIM', ns .. 'outcomes', 'MINID', digits(math.max(now - retention, 0)))
 redis.call('ZREMRANGEBYSCORE', ns .. 'dead', '-inf', digits(now - retention))

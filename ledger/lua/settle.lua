@@ -1,5 +1,6 @@
 -- Store the outcome of a running job: the first one wins. A report after the deadline is not stored: `expired`.
--- The prediction log of an accepted report is written in the same step.
+-- The prediction log of an accepted report is written in the same step, and the jobs that wait for this one are queued,
+-- or end if it has no report.
 --
 -- Keys: job (hash), forgotten (string), leases, held (zset), outcomes (stream), news (channel): see the prelude.
 -- <ns>:journal           zset    days of the prediction log, by their number
@@ -43,14 +44,14 @@ for index = 0, (#ARGV - HEADER - 1) / FIELDS - 1 do
   local id, fence, field, body = arg(first + 1), arg(first + 2), arg(first + 4), arg(first + 5)
   local accepted = 1
   local job = redis.call('HMGET', record_key(id), 'state', 'fence', 'deadline', 'owner', 'company', 'digest', 'kind',
-    'submitted')
+    'submitted', 'followed')
   if job[1] == 'running' and job[2] == fence then
     if field == 'report' and job[3] ~= '' and tonumber(job[3]) <= now then
       expire_job(id)
       accepted = record_result(id, fence, 'settle', 2)
     else
       release_lease(id, job[4], job[5])
-      write_outcome(id, job[6], job[7], job[8], arg(first + 3), field, body, arg(first + 7))
+      write_outcome(id, job[6], job[7], job[8], job[9], arg(first + 3), field, body, arg(first + 7))
       store_predictions(arg(first + 6))
     end
   elseif job[2] ~= fence or get_field(id, field) ~= body then
@@ -58,5 +59,6 @@ for index = 0, (#ARGV - HEADER - 1) / FIELDS - 1 do
   end
   answer[index + 1] = accepted
 end
+settle_successors()
 write_collected_entries()
 return answer

@@ -1,7 +1,7 @@
 -- Accept jobs, all of them or none.
 --
--- Keys: job (hash), queue (zset), doorbell (list), sequence (string), forgotten (string), outcomes (stream): see the
--- prelude; limits (hash): see admit.lua.
+-- Keys: job (hash), queue (zset), doorbell (list), sequence (string), forgotten (string), outcomes (stream), waiting,
+-- after, index:card (zset), and those of an outcome: see the prelude; limits (hash): see admit.lua.
 -- <ns>:day:<day>:<caller>  string  new jobs of a caller with a quota on a day (days since 1970, UTC)
 -- arg(1)    '1' if the caller waits for the append-only file
 -- arg(2)    maximum of jobs in a queue, '' for any number
@@ -10,25 +10,33 @@
 -- arg(5)    '1' to check only whether they would be accepted
 -- arg(6)    new jobs that the same caller has checked before these, by queue (JSON)
 -- arg(7)    caller, '' if not stated; a known job keeps its first one
--- arg(8..)  for each job, each id once: id, digest, kind, queue, payload, deadline (ms or ''), limit (s),
---           fresh until (ms or ''), card (start of its event (ms), ' ', card_id; '' if it is none), correlation
+-- arg(8)    '1' if new cards supersede earlier ones of the same card_id, model, options and caller, else ''
+-- arg(9)    card_id, or id of a job, that they supersede, too; ''
+-- arg(10)   name of the chain that the jobs are, '': if one of its jobs is known, all are
+-- arg(11..) for each job, each id once: id, digest, kind, queue, payload, deadline (ms or ''), limit (s),
+--           fresh until (ms or ''), card (start of its event (ms), ' ', reading, ' ', card_id; '' if it is none),
+--           not before (ms or ''), after (id or ''), correlation
 -- Reply:    {'accepted', 1 or 0 for each job: created or known}
 --        or nothing was written:
 --           {'conflict' | 'expired' | 'stale', index from 0, now (ms)}
+--           {'stale', index from 0, when it would begin (ms)}
+--           {'late', index from 0, not before (ms)}: not before its deadline
+--           {'predecessor', index from 0, id, its state}
+--           {'superseded', index from 0, id of the job with newer prices}
 --           {'long', jobs waiting, new ones, recent outcomes, in how long (ms)}
 --           {'memory', used (bytes), mark (bytes)}
 --           {'quota', new jobs of the caller today, new ones, limit, in how long the day ends (ms)}
 --           {'evicts', maxmemory-policy}
 
-local HEAD, FIELDS = 7, 10
+local HEAD, FIELDS = 10, 12
 local count = (#ARGV - HEADER - HEAD) / FIELDS
 
 local function job_arg(index, field)
   return arg(HEAD + index * FIELDS + field)
 end
 
-local function passed(moment)
-  return moment ~= '' and tonumber(moment) <= now
+local function passed(moment, by)
+  return moment ~= '' and tonumber(moment) <= by
 end
 
 -- A plain search: a pattern, tried at every place, takes as long as the rest of the script.
@@ -48,28 +56,123 @@ elseif reply then
   return reply
 end
 
+-- A card supersedes the jobs of the same question: of the same card, model, options and caller; and of another card, or
+-- the one job, that its caller names. One that is superseded has superseded those before it, so the search ends there.
+local MAX_EARLIER = 200
+
+-- List jobs that the card of a job may supersede, newest first: {id, when the prices were read (ms or nil), state, by
+-- which job it is superseded}.
+local function earlier_answers(id, card_id, variant)
+  local found, seen = {}, { [id] = true }
+  local function add(other, named)
+    local job = redis.call('HMGET', record_key(other), 'reading', 'caller', 'state', 'superseded_by')
+    local priced, its_variant = string.match(job[1] or '', '^(%d*) (%S+)$')
+    if not priced or seen[other] or not (named or (its_variant == variant and (job[2] or '') == arg(7))) then
+      return false
+    end
+    seen[other] = true
+    found[#found + 1] = { id = other, priced = tonumber(priced), state = job[3], by = job[4] }
+    return job[4]
+  end
+  for _, card in ipairs({ card_id, arg(9) ~= card_id and arg(9) or nil }) do
+    for _, other in ipairs(redis.call('ZREVRANGE', ns .. 'index:card:' .. card, 0, MAX_EARLIER - 1)) do
+      if add(other) then
+        break
+      end
+    end
+  end
+  if arg(9) ~= '' then
+    add(arg(9), true)
+  end
+  return found
+end
+
+-- Return the priced time of a job's card (ms), nil if it is not stated.
+local function priced_at(id)
+  return tonumber(string.match(get_field(id, 'reading') or '', '^%d+') or '')
+end
+
+-- Return the id of a job whose prices were read later than these: one of `earlier`, or the one that superseded it. nil if
+-- there is none, or times are not stated; then the order of arrival decides.
+local function newer_answer(earlier, priced)
+  for _, job in ipairs(priced and earlier or {}) do
+    local by = job.by and priced_at(job.by)
+    if (by or job.priced or 0) > priced then
+      return by and job.by or job.id
+    end
+  end
+end
+
+-- Return what a new card may supersede, and when its prices were read; nil if it supersedes nothing.
+local function superseding_card(index)
+  local priced, variant, card_id = string.match(job_arg(index, 9), '^%-?%d+ (%d*) (%S+) (.+)$')
+  if arg(8) == '1' and card_id then
+    return { priced = tonumber(priced), earlier = earlier_answers(job_arg(index, 1), card_id, variant) }
+  end
+end
+
+-- Return the state of the job that another waits for: 'new' if it is one of this call, false if it has succeeded.
+local function predecessor_state(after, earlier_ids)
+  if after == '' then
+    return false
+  end
+  local state = get_field(after, 'state')
+  if state == 'succeeded' then
+    return false
+  end
+  return state or earlier_ids[after] and 'new'
+    or redis.call('EXISTS', ns .. 'forgotten:' .. after) == 1 and 'forgotten' or 'unknown'
+end
+
+-- A chain of which some jobs are known was accepted as a whole; the records of its first ones may have expired.
+local chain_known = false
+for index = 0, arg(10) ~= '' and count - 1 or -1 do
+  chain_known = chain_known or redis.call('EXISTS', record_key(job_arg(index, 1))) == 1
+end
+
+local function chain_mark(index)
+  return (index + 1) .. '/' .. count .. ' ' .. arg(10)
+end
+
 local created, new, others = {}, {}, cjson.decode(arg(6))
+local cards, begins, waits_for, waiting, ids = {}, {}, {}, 0, {}
 for index = 0, count - 1 do
   local id, digest, queue = job_arg(index, 1), job_arg(index, 2), job_arg(index, 4)
-  local held = get_field(id, 'digest')
+  local held, chain = unpack(redis.call('HMGET', record_key(id), 'digest', 'chain'))
   local bound = held or redis.call('GET', ns .. 'forgotten:' .. id)
-  if bound and bound ~= digest then
+  if (bound and bound ~= digest) or (held and arg(10) ~= '' and chain ~= chain_mark(index)) then
     return { 'conflict', index, now_text }
   end
-  if not held and passed(job_arg(index, 6)) then
-    return { 'expired', index, now_text }
-  end
-  if not held and passed(job_arg(index, 8)) then
-    return { 'stale', index, now_text }
-  end
-  created[index] = not held
+  created[index] = not held and not chain_known
   if created[index] then
+    local begin = math.max(now, tonumber(job_arg(index, 10)) or 0)
+    if passed(job_arg(index, 6), now) then
+      return { 'expired', index, now_text }
+    elseif passed(job_arg(index, 6), begin) then
+      return { 'late', index, digits(begin) }
+    elseif passed(job_arg(index, 8), begin) then
+      return { 'stale', index, digits(begin) }
+    end
+    local state = predecessor_state(job_arg(index, 11), ids)
+    if state and state ~= 'new' and not OPEN[state] then
+      return { 'predecessor', index, job_arg(index, 11), state }
+    end
+    cards[index] = superseding_card(index)
+    local newer = cards[index] and newer_answer(cards[index].earlier, cards[index].priced)
+    if newer then
+      return { 'superseded', index, newer }
+    end
+    begins[index], waits_for[index] = begin > now and digits(begin) or '', state and job_arg(index, 11) or ''
+    if begins[index] ~= '' or waits_for[index] ~= '' then
+      waiting = redis.call('ZCARD', ns .. 'waiting')
+    end
+    ids[id] = true
     new[queue] = (new[queue] or 0) + 1
   end
 end
 
 for queue, more in pairs(new) do
-  local waits = queue_length(queue)
+  local waits = queue_length(queue) + waiting -- which are to be queued
   more = more + (others[queue] or 0)
   if arg(2) ~= '' and waits + more > tonumber(arg(2)) then
     local latest = redis.call('XREVRANGE', ns .. 'outcomes', '+', '-', 'COUNT', 100)
@@ -111,23 +214,62 @@ end
 if arg(1) == '1' and not next(new) then
   allow_writes_when_full() -- the writes below need no memory
 end
+local function replace(id, state, by)
+  redis.call('HSET', record_key(id), 'superseded_by', by)
+  if state == 'waiting' or state == 'queued' then
+    fail_job(id, 'cancelled', 'superseded', 'job ' .. by .. ' has newer prices of this card: read its outcome',
+      { superseded_by = by })
+  elseif state == 'running' then
+    add_event(id, 'superseded', 'by job ' .. by)
+  end
+end
+
+-- Let a new card supersede earlier ones. Those that nobody works on end as `superseded`; others are marked. Of two cards
+-- of one call it may be the new one that has the older prices.
+local function supersede(index)
+  local id, card = job_arg(index, 1), superseding_card(index)
+  local newer = newer_answer(card.earlier, card.priced)
+  if newer then
+    replace(id, get_field(id, 'state'), newer)
+    return
+  end
+  for _, job in ipairs(card.earlier) do
+    if not job.by then
+      replace(job.id, job.state, id)
+    end
+  end
+end
+
 local answer = { 'accepted' }
-collect_entries()
+local superseding = next(cards) ~= nil -- a job may be added and ended in one call
+if not superseding then
+  collect_entries()
+end
 for index = 0, count - 1 do
   local id = job_arg(index, 1)
   if arg(5) == '1' then
     -- a check writes nothing
   elseif created[index] then
     accept_job(id, redis.call('INCR', ns .. 'sequence'), job_arg(index, 2), job_arg(index, 3), job_arg(index, 4),
-      job_arg(index, 5), job_arg(index, 6), job_arg(index, 7), job_arg(index, 10), arg(4),
-      job_arg(index, 9), arg(7))
+      job_arg(index, 5), job_arg(index, 6), job_arg(index, 7), job_arg(index, 12), arg(4),
+      job_arg(index, 9), arg(7), begins[index], waits_for[index])
+    if arg(10) ~= '' then
+      redis.call('HSET', record_key(id), 'chain', chain_mark(index))
+    end
+    if cards[index] then
+      supersede(index)
+    end
   elseif arg(1) == '1' then
     -- WAITAOF covers only what came before the connection's own last write, so there must be one.
     redis.call('HSET', record_key(id), 'digest', job_arg(index, 2))
   end
   answer[index + 2] = created[index] and 1 or 0
 end
-write_collected_entries()
+if superseding then
+  settle_successors()
+else
+  write_collected_entries()
+end
 if jobs_per_day and fresh > 0 and arg(5) ~= '1' then
   redis.call('SET', day_key, digits(today + fresh), 'PX', 2 * DAY)
 end

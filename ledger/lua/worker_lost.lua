@@ -8,4 +8,6 @@ allow_writes_when_full()
 if not is_current_claim(arg(1), arg(2)) then
   return earlier_result(arg(1), arg(2), 'lose') or false
 end
-return record_result(arg(1), arg(2), 'lose', worker_lost(arg(1), 'worker_lost', arg(3)))
+local state = record_result(arg(1), arg(2), 'lose', worker_lost(arg(1), 'worker_lost', arg(3)))
+settle_successors()
+return state

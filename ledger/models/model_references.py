@@ -15,7 +15,7 @@ _FIELDS = ("payload", "report", "failure", "origin", "note")
 _KEYS_AT_ONCE = 500
 _RECORDS_AT_ONCE = 16  # each may have a payload of 1 MB, and a report
 _CHANGES_AT_ONCE = 100
-_UNFINISHED = tuple(state.value.encode() for state in (JobState.QUEUED, JobState.RUNNING))
+_UNFINISHED = tuple(state.value.encode() for state in (JobState.WAITING, JobState.QUEUED, JobState.RUNNING))
 
 
 class ModelReferences:

@@ -16,6 +16,8 @@ REMEDIES = {
     "expired": "Submit earlier, add workers, or set a later deadline.",
     "cancelled": "The caller cancelled it: submit it again if it is still wanted.",
     "worker_lost": "See why its workers died (cornerman dead-letters show), then requeue it.",
+    "superseded": "A newer job has later prices of the card: read the outcome of that job.",
+    "predecessor_failed": "It waited for a job that did not succeed: see that job, and submit both under new keys.",
     "internal": "This is a fault of cornerman: the log of the pool has the traceback under the id of the job.",
 }
 """A sentence for each failure code; a test holds the two together."""

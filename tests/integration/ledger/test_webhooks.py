@@ -421,7 +421,8 @@ class TestDeliveries:
         data = msgspec.json.decode(message.body)["data"]
         whole = msgspec.json.decode(msgspec.json.encode(ledger.outcome("one")))
         assert data == whole
-        assert data.keys() >= set(Outcome.__struct_fields__)
+        # It may be set between two attempts, which post the same body. The newer card has an event of its own.
+        assert data.keys() >= set(Outcome.__struct_fields__) - {"superseded_by"}
 
     def test_an_outcome_of_a_newer_version_is_delivered(self, ledger: Ledger, held: HeldWebhook) -> None:
         settle(ledger, "one")
