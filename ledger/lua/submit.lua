@@ -224,7 +224,7 @@ local function replace(id, state, by)
   end
 end
 
--- Let a new card supersede earlier ones. Those that nobody works on end as `superseded`; others are marked. Of two cards
+-- Let a new card supersede earlier ones. Those that no worker runs end as `superseded`; others are marked. Of two cards
 -- of one call it may be the new one that has the older prices.
 local function supersede(index)
   local id, card = job_arg(index, 1), superseding_card(index)
