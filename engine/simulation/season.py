@@ -16,20 +16,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from scipy.special import expit
 
 from engine.errors import ValidationError
 from engine.simulation.bookmakers import BOOKMAKER_OVERROUNDS, draw_market_logit
 from engine.simulation.fighters import WEIGHT_CLASSES
-from engine.simulation.fights import Matchmaker, SimulatedFights, draw_endings
+from engine.simulation.fights import Matchmaker, SimulatedFights, draw_endings, draw_stat_lines
 from engine.simulation.league import League, LeagueConfig, identifier, play_league, write_league
 from engine.simulation.price_paths import HOUR_SECONDS, PriceMove, draw_in_play, draw_price_path
 
@@ -45,6 +46,7 @@ AFTER_DAYS = 4
 Ending = Literal["won", "draw", "no_contest", "cancelled"]
 
 _FIRST_EVENT = 10_000
+_OUTSIDER_RED_SHARE = 0.23
 _ENDINGS: dict[str, Ending] = {"cancelled": "cancelled", "draw": "draw", "no_contest": "no_contest"}
 
 
@@ -126,6 +128,37 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class FightRecord:
+    """What a fight log has of a bout that was fought, but its day and its result.
+
+    Attributes
+    ----------
+    fight_id, event
+        As in the log of the league.
+    red
+        Index of the fighter in the red corner.
+    fighter_ids
+        Ids in the order of the bout's fighters.
+    women, title_bout, weight_class, scheduled_rounds, method, end_time_seconds
+        As in a fight log; the method is that of the first result.
+    stat_lines
+        Statistics by column of a fight log, in the order of the bout's fighters.
+    """
+
+    fight_id: str
+    event: str
+    red: int
+    fighter_ids: tuple[str, str]
+    women: bool
+    title_bout: bool
+    weight_class: str
+    scheduled_rounds: int
+    method: str
+    end_time_seconds: float
+    stat_lines: tuple[dict[str, int], dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class SeasonBout:
     """The truth about a bout that was announced, and what became of it.
 
@@ -143,12 +176,12 @@ class SeasonBout:
         How it ended in the end, and the winner's index if it was won.
     bell_seconds
         When it began, or would have.
-    weight_class, scheduled_rounds, title_bout
-        As in a fight log.
     incidents
         What happened to it.
     listings
         Under which ids it was listed, one after the other.
+    record
+        What a fight log has of it, None if it was not fought.
     """
 
     card: int
@@ -158,11 +191,9 @@ class SeasonBout:
     ending: Ending
     winner: int | None
     bell_seconds: int
-    weight_class: str
-    scheduled_rounds: int
-    title_bout: bool
     incidents: tuple[Incident, ...]
     listings: tuple[Listing, ...]
+    record: FightRecord | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +212,7 @@ def simulate_season(config: SeasonConfig) -> Season:
     Raises ValidationError if the league has too few fighters for that many cards.
     """
     league, circuit, last_day = play_league(config.league)
-    streams = _Streams(*map(np.random.default_rng, np.random.SeedSequence([config.league.seed, 1]).spawn(4)))
+    streams = _Streams(*map(np.random.default_rng, np.random.SeedSequence([config.league.seed, 1]).spawn(5)))
     deck = _incidents(streams.dealing)
     bouts: list[SeasonBout] = []
     for number in range(config.cards):
@@ -212,9 +243,6 @@ def season_document(season: Season) -> dict[str, Any]:
                 "ending": bout.ending,
                 "winner": bout.winner,
                 "bell_seconds": bout.bell_seconds,
-                "weight_class": bout.weight_class,
-                "scheduled_rounds": bout.scheduled_rounds,
-                "title_bout": bout.title_bout,
                 "incidents": [incident.value for incident in bout.incidents],
                 "listings": [
                     {
@@ -227,6 +255,7 @@ def season_document(season: Season) -> dict[str, Any]:
                     }
                     for listing in bout.listings
                 ],
+                "record": None if bout.record is None else asdict(bout.record),
             }
             for bout in season.bouts
         ],
@@ -279,6 +308,7 @@ class _Streams:
     dealing: np.random.Generator
     prices: np.random.Generator
     endings: np.random.Generator
+    statistics: np.random.Generator
     moments: np.random.Generator
 
 
@@ -304,27 +334,68 @@ class _Card:
         for row, incident in at.items():
             if incident is Incident.FIGHTER_REPLACED:
                 self._fought = self._circuit.replace_second(self._fought, row)
-        endings = draw_endings(self._fought, self._circuit.fighters, self._streams.endings)["winner"].tolist()
+        endings = self._endings(at)
+        lines = draw_stat_lines(self._fought, self._circuit.fighters, endings, self._streams.statistics)
         for row in range(size):
-            incident = at.get(row)
-            ending, told = str(endings[row]), self._bell - self._hours(12, 48)
+            incident, told = at.get(row), self._bell - self._hours(12, 48)
+            ending = str(endings["winner"].iat[row])
             if incident is Incident.FIGHTER_REPLACED:
-                yield self._bout(row, self._announced, incident, (self._opens, told), "cancelled")
-                yield self._bout(row, self._fought, incident, (told, None), ending)
+                yield self._bout(row, self._announced, incident, (self._opens, told), "cancelled", None)
+                yield self._bout(row, self._fought, incident, (told, None), ending, self._record(row, endings, lines))
             elif incident is Incident.CANCELLED:
-                yield self._bout(row, self._announced, incident, (self._opens, told), "cancelled")
-            elif incident is Incident.NO_CONTEST:
-                yield self._bout(row, self._announced, incident, (self._opens, None), "nc")
+                yield self._bout(row, self._announced, incident, (self._opens, told), "cancelled", None)
             else:
-                yield self._bout(row, self._announced, incident, (self._opens, None), ending)
+                record = self._record(row, endings, lines)
+                yield self._bout(row, self._announced, incident, (self._opens, None), ending, record)
+
+    def _endings(self, at: Mapping[int, Incident]) -> pd.DataFrame:
+        """Draw how the fights end, as far as no incident says so."""
+        endings = draw_endings(self._fought, self._circuit.fighters, self._streams.endings)
+        for row, incident in at.items():
+            if incident is Incident.NO_CONTEST:
+                endings.loc[row, ["winner", "method"]] = ["nc", "Could Not Continue"]
+            elif incident is Incident.OVERTURNED and endings["winner"].iat[row] not in ("first", "second"):
+                winner = "first" if self._fought.first_won[row] else "second"
+                endings.loc[row, ["winner", "method"]] = [winner, "Decision - Split"]
+                endings.loc[row, "end_time_seconds"] = 300.0 * self._fought.rounds[row]
+        return endings
+
+    def _record(self, row: int, endings: pd.DataFrame, lines: pd.DataFrame) -> FightRecord:
+        """Return what a fight log has of a bout; favourites usually have the red corner."""
+        card, fighters = self._fought, self._circuit.fighters
+        division = WEIGHT_CLASSES[fighters.weight_class[card.first[row]]]
+        columns = lines.drop(columns="fighter_id")
+        counts = [
+            {str(name): int(count) for name, count in columns.iloc[place].items()}
+            for place in (row, row + len(card.day))
+        ]
+        names = (str(fighters.name[card.first[row]]), str(fighters.name[card.second[row]]))
+        return FightRecord(
+            fight_id=self._id(row, names, 0)[:16],
+            event=f"Season Night {self._number + 1}",
+            red=int((card.probability[row] < 0.5) ^ (self._streams.endings.random() < _OUTSIDER_RED_SHARE)),
+            fighter_ids=(str(fighters.fighter_id[card.first[row]]), str(fighters.fighter_id[card.second[row]])),
+            women=division.women,
+            title_bout=bool(card.title_bout[row]),
+            weight_class=division.name,
+            scheduled_rounds=int(card.rounds[row]),
+            method=str(endings["method"].iat[row]),
+            end_time_seconds=float(endings["end_time_seconds"].to_numpy(np.float64)[row]),
+            stat_lines=(counts[0], counts[1]),
+        )
 
     def _bout(
-        self, row: int, card: SimulatedFights, incident: Incident | None, span: tuple[int, int | None], ending: str
+        self,
+        row: int,
+        card: SimulatedFights,
+        incident: Incident | None,
+        span: tuple[int, int | None],
+        ending: str,
+        record: FightRecord | None,
     ) -> SeasonBout:
         """Return one bout, listed from the first moment of the span to the second, or to its end if that is None."""
         rng, fighters = self._streams.prices, self._circuit.fighters
-        first, second = card.first[row], card.second[row]
-        names = (str(fighters.name[first]), str(fighters.name[second]))
+        names = (str(fighters.name[card.first[row]]), str(fighters.name[card.second[row]]))
         view = float(draw_market_logit(card.probability[row : row + 1], card.unseen[row : row + 1], rng)[0])
         opens = span[0] + int(self._streams.moments.integers(0, 12 * HOUR_SECONDS))
         moves = draw_price_path(view, opens, self._bell, rng)
@@ -336,7 +407,6 @@ class _Card:
             moves += draw_in_play(bool(card.first_won[row]), self._bell, over, rng)
             results = ((over, "no_contest" if ending == "nc" else ending),)
             if incident is Incident.OVERTURNED:
-                results = ((over, "first" if card.first_won[row] else "second"),)
                 results += ((over + OVERTURNED_AFTER_DAYS * DAY_SECONDS, "no_contest"),)
         listing = Listing(
             fight_id=self._id(row, names, 0),
@@ -355,11 +425,9 @@ class _Card:
             ending=_ENDINGS.get(last, "won"),
             winner={"first": 0, "second": 1}.get(last),
             bell_seconds=self._bell,
-            weight_class=WEIGHT_CLASSES[fighters.weight_class[first]].name,
-            scheduled_rounds=int(card.rounds[row]),
-            title_bout=bool(card.title_bout[row]),
             incidents=self._all_incidents(incident),
             listings=self._listings(listing, row, incident),
+            record=record,
         )
 
     def _listings(self, listing: Listing, row: int, incident: Incident | None) -> tuple[Listing, ...]:

@@ -102,6 +102,19 @@ def test_results_are_drawn_from_the_truth(season: Season) -> None:
     assert all(bout.listings[-1].results[0][0] > bout.bell_seconds for bout in season.bouts if bout.winner is not None)
 
 
+def test_a_fought_bout_has_the_record_that_a_fight_log_needs(season: Season) -> None:
+    assert all((bout.record is None) == (bout.ending == "cancelled") for bout in season.bouts)
+    records = [bout.record for bout in season.bouts if bout.record is not None]
+    assert len({record.fight_id for record in records}) == len(records)
+    assert not {record.fight_id for record in records} & set(season.league.log.fights["fight_id"])
+    ids = set(season.league.log.fighters["fighter_id"])
+    assert all(set(record.fighter_ids) <= ids for record in records)
+    assert set(records[0].stat_lines[0]) <= set(season.league.log.stat_lines.columns)
+    assert (
+        0.5 < np.mean([(bout.probability > 0.5) ^ (bout.record.red == 1) for bout in season.bouts if bout.record]) < 1
+    )
+
+
 def test_what_each_incident_does_to_the_listings(season: Season) -> None:
     moved = _with(season, Incident.START_MOVED)[0]
     assert len(moved.listings[0].starts) == 2
