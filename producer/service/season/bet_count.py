@@ -1,0 +1,95 @@
+"""The bets of a season, counted: each decision to bet placed once, and each bet ended once, as its bout ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ledger.contracts.bets import BetEntry, BetPlaced, BetResult, BetSettled, BetVoided, PlacedBet
+from ledger.contracts.job_state import Outcome
+from ledger.contracts.reports import CardReport, FightReport
+from producer.service.season.count import Count
+
+
+def wanted_bets(outcomes: Iterable[Outcome], bells: Mapping[str, float]) -> dict[str, str]:
+    """Return the fights on which an answer says to bet before their bell, and the job of the first such answer."""
+    found: dict[str, str] = {}
+    for outcome in outcomes:
+        if isinstance(outcome.report, CardReport) and outcome.report.model:
+            for fight in outcome.report.fights:
+                before = outcome.settled_at.timestamp() < bells.get(fight.id, 0.0)
+                if isinstance(fight, FightReport) and fight.decision.action == "bet" and before:
+                    found.setdefault(fight.id, outcome.job_id)
+    return found
+
+
+def count_bets(
+    bouts: Sequence[Mapping[str, Any]],
+    entries: Sequence[BetEntry],
+    wanted: Mapping[str, str],
+    unplaced: Mapping[str, str],
+) -> Count:
+    """Count the bets of one mode.
+
+    Parameters
+    ----------
+    bouts
+        The bouts of `season.json`.
+    entries
+        All entries of the register, in order.
+    wanted
+        Fights on which an answer says to bet, and the job that says so.
+    unplaced
+        Fights among them on which no bet had to be placed, and why.
+    """
+    placed = [entry.bet for entry in entries if isinstance(entry, BetPlaced)]
+    ends: dict[str, list[BetSettled | BetVoided]] = {}
+    for entry in entries:
+        if isinstance(entry, BetSettled | BetVoided):
+            ends.setdefault(entry.bet_id, []).append(entry)
+    bout_of = {listing["id"]: number for number, bout in enumerate(bouts) for listing in bout["listings"]}
+    lost, doubled, wrong = [], [], []
+    covered = {bout_of.get(bet.fight_id) for bet in placed}
+    for fight_id, job_id in wanted.items():
+        if bout_of.get(fight_id) not in covered and fight_id not in unplaced:
+            lost.append(f"{fight_id}: job {job_id} says to bet, and no bet was placed")
+    doubled += [f"bet {bet_id} was placed {n} times" for bet_id, n in _repeated(bet.id for bet in placed)]
+    kept = [bet for bet in placed if not any(isinstance(end, BetVoided) for end in ends.get(bet.id, ()))]
+    for number, times in _repeated(bout_of.get(bet.fight_id) for bet in kept):
+        names = " v ".join(bouts[number]["fighters"]) if number is not None else "no bout of the season"
+        doubled.append(f"{names}: {times} bets that were not voided")
+    for bet in placed:
+        if bet.fight_id not in wanted:
+            wrong.append(f"bet {bet.id} is on a fight on which no answer says to bet before its bell")
+        first = [end for end in ends.get(bet.id, ()) if isinstance(end, BetVoided) or end.reverses is None]
+        if not first:
+            lost.append(f"bet {bet.id} on {bet.fighter} has no end")
+        elif len(first) > 1:
+            doubled.append(f"bet {bet.id} on {bet.fighter} ended {len(first)} times")
+        elif bet.fight_id in bout_of:
+            wrong += _wrong_end(bet, first[0], bouts[bout_of[bet.fight_id]])
+    return Count.of(len(placed) + len(unplaced.keys() & wanted.keys()) + len(lost), lost, doubled, wrong)
+
+
+def _wrong_end(bet: PlacedBet, end: BetSettled | BetVoided, bout: Mapping[str, Any]) -> list[str]:
+    """Return a sentence if a bet did not end as its bout was announced."""
+    ended = "void" if isinstance(end, BetVoided) else end.result
+    listing = next(listing for listing in bout["listings"] if listing["id"] == bet.fight_id)
+    results = [result for other in bout["listings"] for _, result in other["results"]]
+    allowed = {_result(results[0], bet, bout) if results else "void"}
+    if not listing["results"] or len(listing["listed"]) > 1:
+        allowed.add("void")  # it was not listed any more, for good or for a while
+    if ended in allowed:
+        return []
+    return [f"bet {bet.id} on {bet.fighter} ended as {ended}, not as {' or '.join(sorted(allowed))}"]
+
+
+def _result(reported: str, bet: PlacedBet, bout: Mapping[str, Any]) -> BetResult:
+    if reported not in ("first", "second"):
+        return "void"
+    return "won" if bet.fighter == bout["fighters"][reported == "second"] else "lost"
+
+
+def _repeated(items: Iterable[Any]) -> list[tuple[Any, int]]:
+    return [(item, times) for item, times in Counter(items).items() if times > 1]
