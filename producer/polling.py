@@ -24,8 +24,8 @@ from ledger.jobs.submission import deadline_of
 from producer.client import Client
 from producer.feed.bout_matching import listed_fights, match_fights
 
-_VALID_STATES = frozenset({JobState.WAITING, JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED})
-_DELETED_STATES = frozenset({JobState.UNKNOWN, JobState.FORGOTTEN})
+VALID_STATES = frozenset({JobState.WAITING, JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED})
+DELETED_STATES = frozenset({JobState.UNKNOWN, JobState.FORGOTTEN})
 
 
 @dataclass
@@ -131,15 +131,15 @@ def submit_card(
         receipt = client.enqueue(card, key=key, correlation_id=correlation_id, durable=durable, caller=caller)
         return CardSubmission(card.card_id, receipt)
     except JobRefusedError as refusal:
-        stored = None if key is None else _stored(client, key)
+        stored = None if key is None else stored_card(client, key)
         if key is not None and stored is not None and _equivalent(stored, card):
-            return _unchanged(client, stored, key, durable=durable)
+            return unchanged_submission(client, stored, key, durable=durable)
         return CardSubmission(card.card_id, refused=refusal.failure)
 
 
 def _equivalent(one: PredictCard, other: PredictCard) -> bool:
     """Return True if two cards differ in nothing that affects the prediction."""
-    return _CardDigests.from_card(one).moved == _CardDigests.from_card(other).moved
+    return CardDigests.from_card(one).moved == CardDigests.from_card(other).moved
 
 
 def _read_now(card: PredictCard) -> bool:
@@ -156,64 +156,73 @@ def enqueue_if_changed(
     caller: str | None = None,
 ) -> CardSubmission:
     """Enqueue one card of `prepare_cards` if it has changed. Raises as `enqueue_feed`."""
-    digests, name = _CardDigests.from_card(card), _name(card)
+    digests, name = CardDigests.from_card(card), card_name(card)
     last = client.ledger.feeds.last_request(name)
     if last is not None:
-        before, job_id = _CardDigests(*last[0].split("-")), last[1]
+        before, job_id = CardDigests(*last[0].split("-")), last[1]
         state = client.status(job_id).state
         # A job without a report counts for its own reading only; the next reading makes a new job.
-        if digests.moved == before.moved and (state in _VALID_STATES or digests.read == before.read):
-            stored = None if state in _DELETED_STATES else _stored(client, job_id)
+        if digests.moved == before.moved and (state in VALID_STATES or digests.read == before.read):
+            stored = None if state in DELETED_STATES else stored_card(client, job_id)
             if stored is not None:
-                return _unchanged(client, stored, job_id, durable=durable)
+                return unchanged_submission(client, stored, job_id, durable=durable)
     entry = submit_card(
         client, card, key=_key(card, digests, last), correlation_id=correlation_id, durable=durable, caller=caller
     )
     if entry.receipt is not None:
-        until = deadline_of(card) or card.event_start
-        client.ledger.feeds.remember_request(name, "-".join(digests), entry.receipt.job_id, until=until)
+        remember_card(client, card, entry.receipt.job_id)
     return entry
 
 
-def _name(card: PredictCard) -> str:
+def remember_card(client: Client, card: PredictCard, job_id: str) -> None:
+    """Store a job as the last one of its card."""
+    until = deadline_of(card) or card.event_start
+    digests = "-".join(CardDigests.from_card(card))
+    client.ledger.feeds.remember_request(card_name(card), digests, job_id, until=until)
+
+
+def card_name(card: PredictCard) -> str:
     """Return the identity of a card across readings: its event, model and options."""
     return codec.encode(msgspec.structs.replace(card, fights=(), priced_at=None, stake_share=1.0)).decode()
 
 
-def _key(card: PredictCard, digests: _CardDigests, last: tuple[str, str] | None) -> str | None:
+def _key(card: PredictCard, digests: CardDigests, last: tuple[str, str] | None) -> str | None:
     """Return the id of the next job of a card, which is the same for every poller of this reading.
 
     Therefore a retry after an outage, or another poller at the same time, makes no second job.
     """
     if last is None and card.priced_at is None:
         return None
-    following = f"{_name(card)} {digests.moved} {'' if last is None else last[1]}"
+    following = f"{card_name(card)} {digests.moved} {'' if last is None else last[1]}"
     return codec.content_digest(following.encode())
 
 
-def _stored(client: Client, job_id: str) -> PredictCard | None:
+def stored_card(client: Client, job_id: str) -> PredictCard | None:
+    """Return the card of a job; None if it was deleted, or is of another schema version."""
     try:
         stored = client.ledger.job_records.job(job_id)
-    except (UnknownJobError, JobRefusedError):  # deleted, or of another schema version
+    except (UnknownJobError, JobRefusedError):
         return None
     return stored if isinstance(stored, PredictCard) else None
 
 
-def _unchanged(client: Client, stored: PredictCard, job_id: str, *, durable: bool) -> CardSubmission:
+def unchanged_submission(client: Client, stored: PredictCard, job_id: str, *, durable: bool) -> CardSubmission:
+    """Return the submission of a card that its last job answers."""
     receipt = Receipt[CardReport](job_id=job_id, created=False, durable=False)
     if durable:  # the existing job may not be on disk yet
         receipt = client.enqueue(stored, key=job_id, durable=True)
     return CardSubmission(stored.card_id, receipt, unchanged=True)
 
 
-class _CardDigests(NamedTuple):
+class CardDigests(NamedTuple):
     """Digests of a card: `moved` of the parts that affect the prediction, `read` of all parts."""
 
     moved: str
     read: str
 
     @classmethod
-    def from_card(cls, card: PredictCard) -> _CardDigests:
+    def from_card(cls, card: PredictCard) -> CardDigests:
+        """Return the digests of a card."""
         window = quote_window(card)
         undated = card.max_quote_age_seconds is None
         fights = tuple(_deciding(fight, window, undated=undated) for fight in card.fights)

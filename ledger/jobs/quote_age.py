@@ -44,7 +44,7 @@ def quote_window(card: PredictCard) -> QuoteWindow:
         newest = card.event_start if card.deadline is None else max(card.event_start, card.deadline)
         dated = [as_of for as_of, _, _ in _quoted(card) if as_of <= newest]
         read_at = dated[-1] if dated else None
-    return QuoteWindow(None if read_at is None else _moved(read_at, -_age_limit(card, read_at)), newest)
+    return QuoteWindow(None if read_at is None else _moved(read_at, -age_limit(card, read_at)), newest)
 
 
 def _moved(moment: datetime, by: timedelta) -> datetime:
@@ -55,7 +55,8 @@ def _moved(moment: datetime, by: timedelta) -> datetime:
         return moment
 
 
-def _age_limit(card: PredictCard, read_at: datetime) -> timedelta:
+def age_limit(card: PredictCard, read_at: datetime) -> timedelta:
+    """Return how old the quotes of a card may be that was read at a time."""
     if card.quote_age_limit_seconds is not None:
         return timedelta(seconds=card.quote_age_limit_seconds)
     return min(max((card.event_start - read_at) * AGE_LIMIT_SHARE, MIN_AGE_LIMIT), MAX_AGE_LIMIT)
