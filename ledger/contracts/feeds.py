@@ -34,6 +34,8 @@ class RetrievalRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Prices that differ from those of the retrieval before.
     cards
         Cards that made a new job.
+    without_prices
+        It lists events only, which costs nothing.
     cost
         Credits that the provider counted for it; None if it does not say.
     kept
@@ -50,6 +52,7 @@ class RetrievalRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     faults: int = 0
     changes: int = 0
     cards: int = 0
+    without_prices: bool = False
     cost: int | None = None
     kept: str | None = None
 
@@ -120,6 +123,8 @@ class FeedState(Struct, frozen=True, kw_only=True, omit_defaults=True):
         The failures since the last success.
     faults
         The events that the last retrieval refused, one sentence each; at most 20.
+    cursor
+        Of past prices and dumps: the moment that was read last.
     done
         The source is finite and has been read to its end.
     """
@@ -133,6 +138,7 @@ class FeedState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     starts: tuple[datetime, ...] = ()
     failure: FeedFailure | None = None
     faults: tuple[str, ...] = ()
+    cursor: datetime | None = None
     done: bool = False
 
 

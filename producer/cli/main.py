@@ -16,6 +16,7 @@ from producer.cli.commands.bets.audit import audit
 from producer.cli.commands.check import check
 from producer.cli.commands.demo import demo
 from producer.cli.commands.enqueue import enqueue
+from producer.cli.commands.feeds.feed import feed
 from producer.cli.commands.fight_results import fight_results
 from producer.cli.commands.job_lists import jobs
 from producer.cli.commands.jobs import cancel, follow, result
@@ -127,6 +128,7 @@ for command in (
     follow,
     cancel,
     replay,
+    feed,
     status,
     alerts,
     audit,

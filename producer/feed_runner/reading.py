@@ -10,7 +10,8 @@ from typing import Self
 from msgspec import Struct
 
 from ledger.contracts.jobs import Fight, PredictCard
-from producer.feed.odds_api import FeedError
+from producer.feed.odds_api import FeedError, read_feed
+from producer.feed_runner.failures import Reason, RetrievalError
 
 
 class Retrieval(Struct, frozen=True, kw_only=True):
@@ -64,3 +65,17 @@ class Reading(Struct, frozen=True, kw_only=True):
     def starts(self) -> Sequence[datetime]:
         """The starts of the cards, earliest first."""
         return sorted({card.event_start for card in self.cards})
+
+
+def read_retrieval(retrieval: Retrieval, *, price_format: str, model: str) -> Reading:
+    """Return what a retrieval contains. Raises RetrievalError if it cannot be read as a whole."""
+    try:
+        found = read_feed(
+            retrieval.content,
+            price_format=price_format,
+            model=model,
+            priced_at=retrieval.read_at,
+        )
+    except FeedError as error:
+        raise RetrievalError(Reason.UNREADABLE, error.failure.message) from error
+    return Reading(retrieval=retrieval, cards=found.cards, refused=found.refused)

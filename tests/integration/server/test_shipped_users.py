@@ -161,6 +161,16 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
     shop("operator", "fight-results add", str(shop.folder / "results.csv"))
     shop("operator", "fight-results list", "--changes")
 
+    # Feeds.
+    dump = shop.folder / "dump.json"
+    dump.write_text('{"timestamp": "2026-11-20T12:00:00Z", "data": []}')
+    for role in ("producer", "operator"):
+        shop(role, "feed run", str(dump), "--format", "decimal", "--name", role)
+    for role in ("reader", "operator"):
+        shop(role, "feed status")
+        shop(role, "feed retrievals", "producer")
+    shop("operator", "feed remove", "producer")
+
     # What everybody may read.
     for role in ("producer", "reader", "operator"):
         shop(role, "result", "card of producer")

@@ -24,6 +24,7 @@ from ledger.contracts.jobs import PredictCard
 from ledger.contracts.reports import Report
 from ledger.settings import LedgerSettings, environment_variable
 from producer.cli import reference_page as cli_page
+from producer.feed_runner.settings_reference import page as feed_page
 from workers import settings_reference
 from workers.settings import WorkerSettings
 
@@ -50,6 +51,12 @@ def test_the_gateways_configuration_page_is_what_its_settings_say() -> None:
     written = (FOLDER / "gateway-configuration.md").read_text(encoding="utf-8")
     again = "write it again: python -m gateway.settings_reference docs/reference/gateway-configuration.md"
     assert written == gateway_page(), again
+
+
+def test_the_feed_runners_configuration_page_is_what_its_settings_say() -> None:
+    written = (FOLDER / "feed-configuration.md").read_text(encoding="utf-8")
+    again = "write it again: python -m producer.feed_runner.settings_reference docs/reference/feed-configuration.md"
+    assert written == feed_page(), again
 
 
 def test_the_configuration_page_is_what_the_settings_say() -> None:

@@ -42,6 +42,7 @@ COMMANDS = {
     "result",
     "follow",
     "cancel",
+    "feed",
     "status",
     "alerts",
     "audit",

@@ -1,0 +1,200 @@
+"""What the leader of a feed writes of each poll: its begin, what it brought, how it ended; under the fence of its lead.
+
+While the ledger does not answer, a reading that has been paid for waits and is written again, until the lead is lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from ledger.contracts.failures import JobRefusedError, LeadershipLostError, LedgerUnavailableError
+from ledger.contracts.feeds import FeedFailure, FeedState, RetrievalRecord
+from ledger.feeds.feed_store import DumpMark
+from producer.client import Client
+from producer.feed_runner.dumps import keep
+from producer.feed_runner.failures import Reason, RetrievalError
+from producer.feed_runner.feed_log import log
+from producer.feed_runner.leadership import Leadership
+from producer.feed_runner.metrics import RunnerMetrics
+from producer.feed_runner.processing import process_reading
+from producer.feed_runner.reading import Reading, Retrieval, read_retrieval
+from producer.feed_runner.settings import FeedSettings
+
+T = TypeVar("T")
+
+MAX_FAULTS = 20
+MAX_FAULT_CHARACTERS = 300
+_MAX_TOLD = 1_000
+RETRY_SECONDS = 0.5
+
+
+class StoppedError(Exception):
+    """The runner is to end, or has lost the lead: what it was doing is left to the next leader."""
+
+
+@dataclass
+class FeedWriter:
+    """The writes of one feed runner.
+
+    Attributes
+    ----------
+    client
+        A client of this object alone, whose server gets the fence.
+    name
+        Name of the feed.
+    settings, leadership, metrics
+        Those of the runner.
+    submit_cards
+        Whether cards are submitted.
+    stopping
+        Set when the runner is to end.
+    state
+        The feed's state, as this leader last wrote it.
+    attempts
+        Polls that earlier leaders began and did not end.
+    writing
+        Held while a reading is written, so that the runner does not end in between.
+    """
+
+    client: Client
+    name: str
+    settings: FeedSettings
+    leadership: Leadership
+    metrics: RunnerMetrics
+    submit_cards: bool
+    stopping: threading.Event
+    state: FeedState = field(default_factory=FeedState)
+    attempts: int = 0
+    attempted_at: datetime | None = None
+    writing: threading.Lock = field(default_factory=threading.Lock)
+    _fence: str | None = None
+    _told: set[str] = field(default_factory=set)
+
+    def now(self) -> datetime:
+        """Return the ledger's time. Raises LedgerUnavailableError."""
+        return datetime.fromtimestamp(self.client.ledger.server.time(), UTC)
+
+    def has_lead(self) -> bool:
+        """Return True if this runner leads; after a change of the lead, read the state that the last leader left."""
+        fence = self.leadership.fence
+        if fence is None:
+            self._fence = None
+            return False
+        if fence != self._fence:
+            found = self.client.ledger.feeds.status(self.name)
+            self.state, self.attempts, self.attempted_at = found.state, found.attempts, found.attempted_at
+            self.client.ledger.server.fence, self._fence = fence, fence
+        return True
+
+    def begin(self, state: FeedState) -> None:
+        """Write that a poll begins, with the state that holds if it never ends. Raises LeadershipLostError."""
+        now = self.now()
+        self.attempts = self.client.ledger.feeds.begin_poll(self.name, state)
+        self.state, self.attempted_at = state, now
+
+    def read(self, retrieval: Retrieval) -> Reading:
+        """Return what a retrieval contains; tell of each event that was refused, once. Raises RetrievalError."""
+        reading = read_retrieval(retrieval, price_format=self.settings.price_format, model=self.settings.feed_model)
+        for error in reading.refused:
+            self.tell_once(logging.WARNING, "event refused", reason=error.failure.message[:MAX_FAULT_CHARACTERS])
+        return reading
+
+    def process(self, reading: Reading, *, kept: bool = True) -> RetrievalRecord:
+        """Store the prices and cards of a reading, and return its record.
+
+        Raises
+        ------
+        RetrievalError
+            The ledger refuses the reading.
+        StoppedError
+            The lead was lost, or the runner is to end and the ledger does not answer.
+        """
+        folder = self.settings.feed_keep if kept else ""
+        name = self._keep(Path(folder), reading.retrieval) if folder else None
+        counts = self._patiently(partial(process_reading, self.client, reading, submit_cards=self.submit_cards))
+        fights = reading.fights
+        return RetrievalRecord(
+            read_at=reading.retrieval.read_at,
+            provider_at=reading.retrieval.provider_at,
+            sha256=reading.retrieval.sha256,
+            payload_bytes=len(reading.retrieval.content),
+            events=len(fights) + len(reading.refused),
+            quotes=sum(len(fight.quotes) for fight in fights),
+            invalid_quotes=sum(len(fight.invalid_quotes) for fight in fights),
+            faults=len(reading.refused),
+            changes=counts["changes"],
+            cards=counts["cards"],
+            cost=reading.retrieval.cost,
+            kept=name,
+        )
+
+    def succeed(self, state: FeedState, record: RetrievalRecord, *, mark: DumpMark | None = None) -> None:
+        """Write a poll that succeeded. Raises StoppedError."""
+        if self.state.failure is not None:
+            log(logging.INFO, "feed answers again", feed=self.name, failures=self.state.failure.count)
+        counts = {name: getattr(record, name) for name in ("quotes", "changes", "cards", "faults")}
+        totals = {"retrievals": 1, **counts}
+        end_poll = self.client.ledger.feeds.end_poll
+        self._patiently(partial(end_poll, self.name, state, retrieval=record, mark=mark, totals=totals))
+        self._ended("success", counts, state)
+
+    def fail(self, state: FeedState, error: RetrievalError, *, mark: DumpMark | None = None) -> None:
+        """Write a poll that failed, and say so once. Raises StoppedError."""
+        before = self.state.failure
+        if before is None or (before.reason, before.message) != (error.reason, str(error)):
+            log(logging.ERROR, "feed failed", feed=self.name, reason=error.reason.value, message=str(error))
+        end_poll = self.client.ledger.feeds.end_poll
+        self._patiently(partial(end_poll, self.name, state, mark=mark, totals={f"failures.{error.reason}": 1}))
+        self._ended(error.reason.value, {}, state)
+
+    def failure(self, error: RetrievalError, now: datetime) -> FeedFailure:
+        """Return the failures since the last success, with one more."""
+        before = self.state.failure
+        return FeedFailure(
+            reason=error.reason.value, message=str(error), at=now, count=1 if before is None else before.count + 1
+        )
+
+    def tell_once(self, level: int, event: str, **fields: str) -> None:
+        """Write a log line, unless the same one was written before."""
+        line = f"{event} {fields}"
+        if line not in self._told and len(self._told) < _MAX_TOLD:
+            self._told.add(line)
+            log(level, event, feed=self.name, **fields)
+
+    def _ended(self, result: str, counts: Mapping[str, int], state: FeedState) -> None:
+        self.state, self.attempts = state, 0
+        self.metrics.poll_ended(result, dict(counts), state)
+
+    def _keep(self, folder: Path, retrieval: Retrieval) -> str | None:
+        try:
+            return keep(folder, retrieval)
+        except OSError as error:  # the prices are worth more than their copy
+            self.tell_once(logging.ERROR, "payload not kept", folder=str(folder), reason=str(error.strerror))
+            return None
+
+    def _patiently(self, write: Callable[[], T]) -> T:
+        """Write what has been paid for; while the ledger does not answer, try again until the lead is lost."""
+        while True:
+            try:
+                return write()
+            except LeadershipLostError:
+                self.leadership.lost()
+                raise StoppedError from None
+            except LedgerUnavailableError as error:
+                self.tell_once(logging.ERROR, "ledger does not answer", error=str(error))
+                if self.leadership.fence is None or self.stopping.wait(RETRY_SECONDS):
+                    raise StoppedError from None
+            except JobRefusedError as refusal:
+                raise RetrievalError(Reason.PROCESSING, f"the ledger refuses: {refusal.failure.message}") from None
+
+
+def fault_sentences(reading: Reading) -> tuple[str, ...]:
+    """Return one sentence for each refused event, for the feed's state."""
+    return tuple(error.failure.message[:MAX_FAULT_CHARACTERS] for error in reading.refused[:MAX_FAULTS])

@@ -1,0 +1,110 @@
+"""The lead of a feed, kept by a thread of its own while the feed is polled.
+
+The lead is given up in this process as soon as the lease may have ended by its own clock, which a pause of the process
+does not stop. What is written in the meantime is refused by the fence (`ledger.feeds.feed_leases`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from ledger.contracts.failures import LedgerError
+from ledger.feeds.feed_leases import FeedLease
+from ledger.ledger import Ledger
+
+MAX_ASK_SECONDS = 0.5
+"""How often a standby asks at least: so soon it takes over from a leader that gives up its lead."""
+
+
+class Leadership:
+    """A feed runner's part in the lead of its feed.
+
+    Parameters
+    ----------
+    ledger
+        A ledger without a fence, of this object alone.
+    name, runner, source
+        The feed, this runner, and what is shown of the source.
+    lease_seconds
+        How long the lead holds without a renewal.
+    on_change
+        Called with True when this runner takes the lead, and with False when it has lost it.
+    on_error
+        Called with each error of the ledger.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        name: str,
+        runner: str,
+        source: str,
+        lease_seconds: float,
+        on_change: Callable[[bool], None],
+        on_error: Callable[[LedgerError], None],
+    ) -> None:
+        self._ledger = ledger
+        self._name, self._runner, self._source = name, runner, source
+        self._lease_seconds = lease_seconds
+        self._on_change, self._on_error = on_change, on_error
+        self._lease: FeedLease | None = None
+        self._valid_until = 0.0
+        self._told = False
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="feed lease", daemon=True)
+
+    def start(self) -> None:
+        """Begin to ask for the lead."""
+        self._thread.start()
+
+    @property
+    def fence(self) -> str | None:
+        """The fence of this runner's lead; None while it stands by."""
+        lease = self._lease
+        return lease.fence if lease is not None and lease.leads and time.monotonic() < self._valid_until else None
+
+    @property
+    def asks_every_seconds(self) -> float:
+        """Time between two requests for the lead."""
+        return min(self._lease_seconds / 4, MAX_ASK_SECONDS)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the lead may have changed, or for a time."""
+        with self._changed:
+            self._changed.wait(seconds)
+
+    def lost(self) -> None:
+        """Take note that the ledger has refused a write: another runner leads."""
+        self._valid_until = 0.0
+
+    def stop(self) -> None:
+        """Give up the lead at once; after an error of the ledger it ends with the lease."""
+        self._stopping.set()
+        self._thread.join()
+        self._valid_until = 0.0
+        try:
+            self._ledger.feeds.leases.leave(self._name, self._runner)
+        except LedgerError as error:
+            self._on_error(error)
+
+    def _keep(self) -> None:
+        while not self._stopping.is_set():
+            asked = time.monotonic()
+            try:
+                lease = self._ledger.feeds.leases.join(
+                    self._name, self._runner, source=self._source, lease_seconds=self._lease_seconds
+                )
+                self._lease, self._valid_until = lease, asked + (lease.left_seconds if lease.leads else 0.0)
+            except LedgerError as error:
+                self._on_error(error)
+            leads = self.fence is not None
+            if leads is not self._told:
+                self._told = leads
+                self._on_change(leads)
+            with self._changed:
+                self._changed.notify_all()
+            self._stopping.wait(self.asks_every_seconds)

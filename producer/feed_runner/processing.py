@@ -1,0 +1,44 @@
+"""What is done with each reading of a feed: price history and cards."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from producer.client import Client
+from producer.feed_runner.reading import Reading
+from producer.polling import enqueue_feed
+
+
+def process_reading(client: Client, reading: Reading, *, submit_cards: bool) -> dict[str, int]:
+    """Store the prices of a reading and submit its cards; repeating it changes nothing.
+
+    Parameters
+    ----------
+    client
+        A client whose writes carry the fence of the feed's leader.
+    reading
+        The reading.
+    submit_cards
+        Whether cards are submitted; those that have begun are not.
+
+    Returns
+    -------
+    dict
+        `changes` of prices, and `cards` that made a new job.
+
+    Raises
+    ------
+    JobRefusedError
+        The server has no memory for new prices.
+    LeadershipLostError
+        Another runner leads the feed now.
+    LedgerUnavailableError
+        The server does not answer; process the same reading again.
+    """
+    ledger = client.ledger
+    changes = ledger.prices.record_cards(reading.cards, reading.retrieval.read_at, skip_faulty=True)
+    if not submit_cards:
+        return {"changes": changes, "cards": 0}
+    now = datetime.fromtimestamp(ledger.server.time(), UTC)
+    entries = enqueue_feed(client, [card for card in reading.cards if card.event_start > now])
+    return {"changes": changes, "cards": sum(entry.receipt is not None and entry.receipt.created for entry in entries)}
