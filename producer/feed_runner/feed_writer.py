@@ -18,7 +18,7 @@ from ledger.contracts.failures import JobRefusedError, LeadershipLostError, Ledg
 from ledger.contracts.feeds import FeedFailure, FeedState, RetrievalRecord
 from ledger.feeds.feed_store import DumpMark
 from producer.client import Client
-from producer.feed_runner.dumps import keep
+from producer.feed_runner.card_policy import CardPolicy
 from producer.feed_runner.failures import Reason, RetrievalError
 from producer.feed_runner.feed_log import log
 from producer.feed_runner.leadership import Leadership
@@ -26,6 +26,7 @@ from producer.feed_runner.metrics import RunnerMetrics
 from producer.feed_runner.processing import process_reading
 from producer.feed_runner.reading import Reading, Retrieval, read_retrieval
 from producer.feed_runner.settings import FeedSettings
+from producer.feed_runner.sources.dumps import keep
 
 T = TypeVar("T")
 
@@ -51,8 +52,8 @@ class FeedWriter:
         Name of the feed.
     settings, leadership, metrics
         Those of the runner.
-    submit_cards
-        Whether cards are submitted.
+    policy
+        When a card gets a new answer; None to submit no cards.
     stopping
         Set when the runner is to end.
     state
@@ -68,7 +69,7 @@ class FeedWriter:
     settings: FeedSettings
     leadership: Leadership
     metrics: RunnerMetrics
-    submit_cards: bool
+    policy: CardPolicy | None
     stopping: threading.Event
     state: FeedState = field(default_factory=FeedState)
     attempts: int = 0
@@ -118,7 +119,7 @@ class FeedWriter:
         """
         folder = self.settings.feed_keep if kept else ""
         name = self._keep(Path(folder), reading.retrieval) if folder else None
-        counts = self._patiently(partial(process_reading, self.client, reading, submit_cards=self.submit_cards))
+        counts = self._patiently(partial(process_reading, self.client, reading, self.policy))
         fights = reading.fights
         return RetrievalRecord(
             read_at=reading.retrieval.read_at,

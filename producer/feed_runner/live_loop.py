@@ -16,10 +16,10 @@ from producer.feed_runner.budget import Usage
 from producer.feed_runner.failures import LASTING, TRANSIENT, Reason, RetrievalError
 from producer.feed_runner.feed_log import LOGGER
 from producer.feed_runner.feed_writer import FeedWriter, StoppedError, fault_sentences
-from producer.feed_runner.odds_api_source import OddsApiSource
 from producer.feed_runner.poll_plan import FOREVER, next_poll, plan_polls, tier_at
 from producer.feed_runner.reading import Reading, Retrieval
 from producer.feed_runner.settings import FeedSettings
+from producer.feed_runner.sources.odds_api import OddsApiSource
 
 MAX_STARTS = 200
 RATE_LIMIT_SECONDS = 30.0

@@ -15,11 +15,11 @@ from msgspec.structs import replace
 
 from ledger.contracts.failures import LeadershipLostError, LedgerError
 from producer.feed_runner import budget as budgets
-from producer.feed_runner.dumps import Dump, DumpError
 from producer.feed_runner.failures import LASTING, Reason, RetrievalError
 from producer.feed_runner.feed_writer import FeedWriter, StoppedError, fault_sentences
 from producer.feed_runner.live_loop import retry_seconds
-from producer.feed_runner.odds_api_source import HISTORICAL_COST, OddsApiSource, snapshot_moments
+from producer.feed_runner.sources.dumps import Dump, DumpError
+from producer.feed_runner.sources.odds_api import HISTORICAL_COST, OddsApiSource, snapshot_moments
 
 RETRY_SECONDS = 0.5
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from producer.client import Client
+from producer.feed_runner.card_policy import CardPolicy, submit_moved_cards
 from producer.feed_runner.reading import Reading
-from producer.polling import enqueue_feed
 
 
-def process_reading(client: Client, reading: Reading, *, submit_cards: bool) -> dict[str, int]:
+def process_reading(client: Client, reading: Reading, policy: CardPolicy | None) -> dict[str, int]:
     """Store the prices of a reading and submit its cards; repeating it changes nothing.
 
     Parameters
@@ -18,8 +18,8 @@ def process_reading(client: Client, reading: Reading, *, submit_cards: bool) -> 
         A client whose writes carry the fence of the feed's leader.
     reading
         The reading.
-    submit_cards
-        Whether cards are submitted; those that have begun are not.
+    policy
+        When a card gets a new answer; None to submit no cards. Those that have begun are never submitted.
 
     Returns
     -------
@@ -37,8 +37,8 @@ def process_reading(client: Client, reading: Reading, *, submit_cards: bool) -> 
     """
     ledger = client.ledger
     changes = ledger.prices.record_cards(reading.cards, reading.retrieval.read_at, skip_faulty=True)
-    if not submit_cards:
+    if policy is None:
         return {"changes": changes, "cards": 0}
     now = datetime.fromtimestamp(ledger.server.time(), UTC)
-    entries = enqueue_feed(client, [card for card in reading.cards if card.event_start > now])
+    entries = submit_moved_cards(client, [card for card in reading.cards if card.event_start > now], policy)
     return {"changes": changes, "cards": sum(entry.receipt is not None and entry.receipt.created for entry in entries)}

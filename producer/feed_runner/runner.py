@@ -27,16 +27,16 @@ from ledger.contracts.codec import job_refused
 from ledger.ledger import Ledger
 from ledger.settings import LedgerSettings
 from producer.client import Client
-from producer.feed_runner.dumps import Dump, DumpError, dump_files, load, read_files, read_stream
 from producer.feed_runner.feed_log import configure_logging, log
 from producer.feed_runner.feed_writer import FeedWriter
-from producer.feed_runner.http_client import ProviderClient
 from producer.feed_runner.leadership import Leadership
 from producer.feed_runner.live_loop import LiveLoop
 from producer.feed_runner.metrics import RunnerMetrics
-from producer.feed_runner.odds_api_source import OddsApiSource
 from producer.feed_runner.past_loop import PastLoop
 from producer.feed_runner.settings import FeedSettings
+from producer.feed_runner.sources.dumps import Dump, DumpError, dump_files, load, read_files, read_stream
+from producer.feed_runner.sources.http_client import ProviderClient
+from producer.feed_runner.sources.odds_api import OddsApiSource
 
 LIVE = "odds-api"
 HISTORY = "odds-api-history"
@@ -131,7 +131,7 @@ class FeedRunner:
             settings=settings,
             leadership=self.leadership,
             metrics=self._metrics,
-            submit_cards=options.submit_cards,
+            policy=settings.card_policy if options.submit_cards else None,
             stopping=self.stopping,
         )
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from ledger.contracts.feeds import FEED_NAME
 from ledger.settings import environment_variable, read_setting
 from producer.feed.parsing import PriceFormat
+from producer.feed_runner.card_policy import DEFAULT_STEP, CardPolicy
 
 MAX_PORT = 65_535
 LAST_RESET_DAY = 28
@@ -38,6 +39,12 @@ class FeedSettings:
         "", "notation of the prices: american or decimal; dumps need it, a provider is asked for decimal"
     )
     feed_model: str = _setting("champion", "alias or digest of the model that predicts the cards")
+    feed_card_step: float = _setting(
+        DEFAULT_STEP, "movement of a fight's consensus, as a difference of probabilities, that needs a new answer"
+    )
+    feed_card_max_age_seconds: float = _setting(
+        0.0, "age of an answer's prices that needs a new answer; 0: as old as quotes may be", zero=True
+    )
     feed_far_seconds: float = _setting(1800.0, "time between two polls while the next event is far")
     feed_day_seconds: float = _setting(300.0, "the same in the last day before an event")
     feed_near_seconds: float = _setting(60.0, "the same in the last hours before an event")
@@ -108,6 +115,11 @@ class FeedSettings:
         if not key or any(character.isspace() for character in key):
             raise ValueError("the file of CORNERMAN_FEED_API_KEY_FILE does not contain one key")
         return key
+
+    @property
+    def card_policy(self) -> CardPolicy:
+        """When a card gets a new answer."""
+        return CardPolicy(step=self.feed_card_step, max_age_seconds=self.feed_card_max_age_seconds or None)
 
     @property
     def price_format(self) -> str:

@@ -17,12 +17,12 @@ from ledger.ledger import Ledger
 from ledger.settings import LedgerSettings
 from producer.client import Client
 from producer.feed_runner.feed_writer import FeedWriter
-from producer.feed_runner.http_client import ProviderClient
 from producer.feed_runner.leadership import Leadership
 from producer.feed_runner.live_loop import LiveLoop
 from producer.feed_runner.metrics import RunnerMetrics
-from producer.feed_runner.odds_api_source import OddsApiSource
 from producer.feed_runner.settings import FeedSettings
+from producer.feed_runner.sources.http_client import ProviderClient
+from producer.feed_runner.sources.odds_api import OddsApiSource
 from tests.support.scripted_provider import KEY, ScriptedProvider
 
 QUICK = {
@@ -115,7 +115,7 @@ def feed_writer(ledger: LedgerSettings, name: str, settings: FeedSettings) -> It
             settings=settings,
             leadership=leadership,
             metrics=RunnerMetrics(name),
-            submit_cards=True,
+            policy=settings.card_policy,
             stopping=threading.Event(),
         )
     finally:

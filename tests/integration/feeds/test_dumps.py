@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 
 from ledger.ledger import Ledger
 from ledger.settings import LedgerSettings
-from producer.feed_runner.dumps import DumpError, dump_files, keep, load, read_files, read_stream
 from producer.feed_runner.feed_writer import FeedWriter
-from producer.feed_runner.http_client import ProviderClient
-from producer.feed_runner.odds_api_source import OddsApiSource
 from producer.feed_runner.past_loop import PastLoop
 from producer.feed_runner.reading import Retrieval
 from producer.feed_runner.settings import FeedSettings
+from producer.feed_runner.sources.dumps import DumpError, dump_files, keep, load, read_files, read_stream
+from producer.feed_runner.sources.http_client import ProviderClient
+from producer.feed_runner.sources.odds_api import OddsApiSource
 from tests.support.feed_runners import StartRunner, feed_writer, runner_starter
 from tests.support.real_fights import DATA
 from tests.support.scripted_provider import KEY, Answer, event, scripted_provider

@@ -14,9 +14,9 @@ import pytest
 
 from producer.feed.envelopes import MAX_FEED_BYTES
 from producer.feed_runner.failures import Reason, RetrievalError
-from producer.feed_runner.http_client import ProviderClient
-from producer.feed_runner.odds_api_source import OddsApiSource
 from producer.feed_runner.settings import FeedSettings
+from producer.feed_runner.sources.http_client import ProviderClient
+from producer.feed_runner.sources.odds_api import OddsApiSource
 from tests.support.scripted_provider import (
     KEY,
     KEY_IN_URLS,

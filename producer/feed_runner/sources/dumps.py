@@ -23,8 +23,8 @@ from msgspec import Struct
 from ledger.feeds.feed_store import DumpMark
 from producer.feed.envelopes import MAX_FEED_BYTES, unwrap
 from producer.feed.parsing import ParseError, parse_datetime
-from producer.feed_runner.odds_api_source import snapshot_moments
 from producer.feed_runner.reading import Retrieval
+from producer.feed_runner.sources.odds_api import snapshot_moments
 
 SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 MAX_FILE_BYTES = 512_000_000

@@ -15,9 +15,9 @@ import msgspec
 
 from producer.feed.parsing import ParseError, parse_datetime
 from producer.feed_runner.budget import Usage
-from producer.feed_runner.http_client import ProviderClient
 from producer.feed_runner.reading import Retrieval
 from producer.feed_runner.settings import FeedSettings
+from producer.feed_runner.sources.http_client import ProviderClient
 
 HISTORICAL_COST = 10
 """How many times as many credits past prices cost."""

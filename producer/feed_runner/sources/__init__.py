@@ -1,0 +1,1 @@
+"""Where feeds are read from: a provider, and dumps."""
