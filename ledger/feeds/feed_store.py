@@ -11,6 +11,7 @@ from msgspec import Struct
 from ledger.contracts.codec import job_refused
 from ledger.contracts.feeds import FeedState, FeedStatus, RetrievalRecord
 from ledger.feeds.feed_leases import FeedLeases
+from ledger.feeds.fight_changes import FightChanges
 from ledger.feeds.listed_fights import ListedFights
 from ledger.server.server import Server, to_datetime
 
@@ -39,11 +40,14 @@ class Feeds(ListedFights):
     ----------
     leases
         Who leads each feed.
+    changes
+        What has changed about listed fights.
     """
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
         self.leases = FeedLeases(server)
+        self.changes = FightChanges(server)
 
     def begin_poll(self, name: str, state: FeedState) -> int:
         """Note that a poll begins, with the state that holds if it never ends; return the number of unended polls.

@@ -1,6 +1,6 @@
 -- Forget a feed that nobody reads any more.
 --
--- Keys: see feed_lease.lua and feed_record.lua; <ns>:feed:<name>:events belongs to the feed, too.
+-- Keys: see feed_lease.lua and feed_record.lua; and fight_changes.lua.
 -- arg(1) feed
 -- Reply: {'removed'} | {'unknown'} | {'led', leader}
 
@@ -13,7 +13,7 @@ if not redis.call('HGET', ns .. 'feeds', arg(1)) then
   return { 'unknown' }
 end
 redis.call('HDEL', ns .. 'feeds', arg(1))
-for _, part in ipairs({ '', ':runners', ':totals', ':retrievals', ':marks', ':events' }) do
+for _, part in ipairs({ '', ':runners', ':totals', ':retrievals', ':marks', ':events', ':fights', ':pending', ':planned' }) do
   redis.call('UNLINK', key .. part)
 end
 return { 'removed' }

@@ -20,9 +20,10 @@ from typing import Any, NamedTuple
 
 from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import LedgerError
+from ledger.contracts.moments import to_moment
 from ledger.contracts.prices import PriceChange, StartReading
 from ledger.prices.merging import merge
-from ledger.prices.stream_entries import FightPrices, to_moment
+from ledger.prices.stream_entries import FightPrices
 from ledger.remote_folder import FsspecFolder
 
 PRICES = "prices"

@@ -18,6 +18,7 @@ from msgspec import Struct
 from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.jobs import MAX_PRICE, Fight, PredictCard, Quote
+from ledger.contracts.moments import microseconds, to_moment
 from ledger.contracts.prices import PriceChange, StartReading
 from ledger.jobs import backpressure
 from ledger.prices import as_of
@@ -26,8 +27,6 @@ from ledger.prices.stream_entries import (
     decode_entries,
     fight_arguments,
     last_id,
-    microseconds,
-    to_moment,
 )
 from ledger.server.error_replies import ServerFullError
 from ledger.server.server import Server, to_datetime

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 from msgspec import Struct
 
-from ledger.contracts.codec import job_refused
 from ledger.contracts.jobs import Fight, Quote
+from ledger.contracts.moments import EPOCH, MICROSECOND, to_moment
 from ledger.contracts.prices import PriceChange, StartReading
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _BOOKMAKER = b"="
 _WITHDRAWN = b"-"
 
@@ -26,18 +24,6 @@ class FightPrices(Struct, frozen=True, kw_only=True):
 
     changes: tuple[PriceChange, ...] = ()
     starts: tuple[StartReading, ...] = ()
-
-
-def microseconds(moment: datetime, name: str) -> int:
-    """Return a moment in microseconds since 1970. Raises JobRefusedError naming it if it has no time zone."""
-    if moment.tzinfo is None:
-        raise job_refused(f"`{name}` has no time zone: {moment.isoformat()}", field=name)
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def to_moment(microseconds: int) -> datetime:
-    """Convert microseconds since 1970 to a moment."""
-    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def last_id(microseconds: int) -> str:
@@ -71,7 +57,7 @@ def decode_entries(fight_id: str, entries: Iterable[Entry]) -> FightPrices:
                 changes += _withdrawals(fight_id, bookmaker, names, read_at)
             books, names = {}, msgspec.json.decode(fields[b"names"], type=list[str])
         if b"start" in fields:
-            start = _EPOCH + timedelta(milliseconds=int(fields[b"start"]))
+            start = EPOCH + timedelta(milliseconds=int(fields[b"start"]))
             starts.append(StartReading(fight_id=fight_id, start=start, read_at=read_at))
         for field, value in fields.items():
             if not field.startswith(_BOOKMAKER):
@@ -115,14 +101,14 @@ def _read_at(name: bytes) -> datetime:
 
 
 def _milliseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+    return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
 def _seconds_text(quote: Quote) -> str:
     """Return when the provider saw a quote, in seconds with up to six decimals, exactly; '' if unknown."""
     if quote.as_of is None:
         return ""
-    seconds, fraction = divmod((quote.as_of - _EPOCH) // _MICROSECOND, 1_000_000)
+    seconds, fraction = divmod((quote.as_of - EPOCH) // MICROSECOND, 1_000_000)
     return f"{seconds}.{fraction:06d}" if fraction else str(seconds)
 
 

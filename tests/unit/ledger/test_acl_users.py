@@ -27,6 +27,8 @@ CALLERS = {
     "feed_lease": ("producer", "operator"),
     "feed_record": ("producer", "operator"),
     "feed_remove": ("operator",),
+    "fight_change_ends": ("producer", "operator"),
+    "fight_changes": ("producer", "operator"),
     "fight_results": ("operator",),
     "limit_caller": ("operator", "gateway"),
     "list_fights": ("producer", "operator"),

@@ -1,0 +1,40 @@
+-- Store how the fights of a feed differ from those of an earlier reading, unless another process has done so.
+--
+-- <ns>:feed:<name>          hash  compared: the reading that was compared last (us)
+-- <ns>:feed:<name>:fights   hash  fight id -> ListedState (JSON)
+-- <ns>:feed:<name>:pending  hash  change id -> FightChange (JSON) that is not dealt with: see fight_change_ends.lua
+-- <ns>:unlisted             hash  fight id -> the FightChange (JSON) since which it is not listed under this id
+-- arg(1) feed   arg(2) the reading that was compared last, as the caller knows it, 0 for none   arg(3) this reading (us)
+-- arg(4) number of fights   arg(5..) for each: id, state ('' to forget it)
+-- then for each change: id, change
+-- Reply: 1; 0 if another reading has been compared meanwhile, or this one has been already
+
+local key = ns .. 'feed:' .. arg(1)
+local reply = earlier_reply()
+if reply then
+  return reply
+end
+if (redis.call('HGET', key, 'compared') or '0') ~= arg(2) or tonumber(arg(3)) <= tonumber(arg(2)) then
+  return 0
+end
+redis.call('HSET', key, 'compared', arg(3))
+local fights = 4 + 2 * tonumber(arg(4))
+for index = 5, fights, 2 do
+  if arg(index + 1) == '' then
+    redis.call('HDEL', key .. ':fights', arg(index))
+  else
+    redis.call('HSET', key .. ':fights', arg(index), arg(index + 1))
+  end
+end
+for index = fights + 1, #ARGV - HEADER, 2 do
+  local change = cjson.decode(arg(index + 1))
+  redis.call('HSET', key .. ':pending', arg(index), arg(index + 1))
+  if change.kind == 'withdrawn' then
+    redis.call('HSET', ns .. 'unlisted', change.fight_id, arg(index + 1))
+  elseif change.kind == 'id_changed' then
+    redis.call('HSET', ns .. 'unlisted', change.id_before, arg(index + 1))
+  elseif change.kind == 'returned' then
+    redis.call('HDEL', ns .. 'unlisted', change.fight_id)
+  end
+end
+return keep_reply(1)
