@@ -44,6 +44,8 @@ class BetReason(StrEnum):
     NO_STAKE = "no_stake"
     SAME_BOUT = "same_bout"
     CONFLICTING_BOUTS = "conflicting_bouts"
+    EXPOSURE_FULL = "exposure_full"
+    DRAWDOWN_STOP = "drawdown_stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +147,10 @@ def fractional_kelly_stake(probability: float, price: float, rules: BettingRules
 
 
 def scale_stakes(stakes: Sequence[float], max_total_fraction: float) -> tuple[float, ...]:
-    """Shrink the simultaneous stakes of one card by a common factor, so that their sum stays within a limit.
+    """Shrink simultaneous stakes by a common factor, so that their sum stays within a limit.
 
-    The Kelly stake assumes a single bet. The exact optimum of several simultaneous bets is smaller than the single
-    stakes and needs a numerical search over all outcomes. One common factor keeps the proportions, bounds the loss of a
-    night, and does not depend on the order of the fights; fractional Kelly covers the rest of the difference.
+    The common factor keeps the proportions that `engine.market.simultaneous_kelly` gave them, bounds the loss of a
+    night, and does not depend on the order of the fights.
 
     Parameters
     ----------
@@ -162,10 +163,6 @@ def scale_stakes(stakes: Sequence[float], max_total_fraction: float) -> tuple[fl
     ------
     ValidationError
         If a value is outside these ranges.
-
-    References
-    ----------
-    Whitrow (2007), "Algorithms for optimal allocation of bets on many simultaneous events".
     """
     if not 0.0 <= max_total_fraction <= 1.0 or not all(0.0 <= value <= 1.0 for value in stakes):
         raise ValidationError(f"stakes and their cap must be in [0, 1], got {list(stakes)} and {max_total_fraction}")

@@ -189,6 +189,32 @@ export interface Bet {
 }
 
 /**
+ * What the caps leave for further bets of a card, read once when its job is claimed.
+ *
+ * Amounts are integers of the smallest unit; None or absent for no cap. Kept with the outcome, because it can
+ * change the stakes.
+ */
+export interface BettingRoom {
+  mode: "live" | "paper";
+  /** The bankroll of which stakes are shares. */
+  bankroll: number;
+  /** A stake that the caps shrink below this amount is no bet. */
+  min_stake?: number;
+  /** True if the drawdown stop is reached. */
+  stopped?: boolean;
+  /** For all bets together, for the card, for the week of its event. */
+  total?: number | null;
+  /** For all bets together, for the card, for the week of its event. */
+  card?: number | null;
+  /** For all bets together, for the card, for the week of its event. */
+  week?: number | null;
+  /** For each fight of the card, and each bookmaker that prices one of them. */
+  fights?: Record<string, number>;
+  /** For each fight of the card, and each bookmaker that prices one of them. */
+  bookmakers?: Record<string, number>;
+}
+
+/**
  * Logistic regression of results on the forecast's logit, with event-clustered standard errors.
  *
  * Slope 1 and intercept 0 are perfect. The intercept is that of the first-listed fighter, in most logs the red
@@ -227,9 +253,9 @@ export interface CardEntry {
  *
  * `switches` are operator controls that changed the answer, such as `bootstrap=off` or `max_replicas=20` (the
  * sampling intervals rest on that many replicas), or a drift alarm's: with `abstain=on` the model may not bet, and
- * all reasons are `model_alarm`. Absent if there are none. `data_cutoff` is the last day of the fights that the
- * members learnt from; `state` is what the features of fighters were built from, absent for a model that has no
- * fighters' state.
+ * all reasons are `model_alarm`; with `drawdown_stop=on` no bet may be placed. Absent if there are none.
+ * `data_cutoff` is the last day of the fights that the members learnt from; `state` is what the features of
+ * fighters were built from, absent for a model that has no fighters' state.
  */
 export interface CardReport {
   kind: "card_report";
@@ -1343,6 +1369,8 @@ export interface Provenance {
   devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin" | null;
   /** The fighters' state of each of these models that has one, by the model's digest. */
   states?: Record<string, FighterState>;
+  /** Of a card: what the caps on bets left, if there were any; see `ledger.contracts.bets.BettingRoom`. */
+  room?: BettingRoom | null;
 }
 
 /** What became of purging one dead letter; False if there was none of this id. */

@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
+from ledger.contracts.bets import BettingRoom
 from ledger.contracts.job_reports.update_report import FighterState
 from ledger.contracts.jobs import DevigMethod
 
@@ -48,6 +49,8 @@ class Provenance(Struct, frozen=True, kw_only=True, omit_defaults=True):
         it, and the default of a later version may be another.
     states
         The fighters' state of each of these models that has one, by the model's digest.
+    room
+        Of a card: what the caps on bets left, if there were any; see `ledger.contracts.bets.BettingRoom`.
     """
 
     claimed_at: datetime
@@ -56,6 +59,7 @@ class Provenance(Struct, frozen=True, kw_only=True, omit_defaults=True):
     surroundings: RuntimeEnvironment
     devig_method: DevigMethod | None = None
     states: dict[str, FighterState] = {}
+    room: BettingRoom | None = None
 
 
 _decoder = msgspec.json.Decoder(Provenance)

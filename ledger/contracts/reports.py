@@ -192,8 +192,9 @@ class CardReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
 
     `switches` are operator controls that changed the answer, such as `bootstrap=off` or `max_replicas=20` (the sampling
     intervals rest on that many replicas), or a drift alarm's: with `abstain=on` the model may not bet, and all reasons
-    are `model_alarm`. Absent if there are none. `data_cutoff` is the last day of the fights that the members learnt
-    from; `state` is what the features of fighters were built from, absent for a model that has no fighters' state.
+    are `model_alarm`; with `drawdown_stop=on` no bet may be placed. Absent if there are none. `data_cutoff` is the last
+    day of the fights that the members learnt from; `state` is what the features of fighters were built from, absent for
+    a model that has no fighters' state.
     """
 
     schema_version: int = field(default_factory=current_schema_version)

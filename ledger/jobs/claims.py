@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from ledger.contracts import codec
+from ledger.contracts.bets import BettingRoom
 from ledger.contracts.controls import Controls
 from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.job_state import JobState, Progress
@@ -49,6 +50,8 @@ class Claim(Struct, frozen=True, kw_only=True):
         Note of the worker that snoozed the job.
     queue_length
         Jobs left in the queue at that time.
+    room
+        Of a card: what the caps on bets leave; None if there are none. A worker reads it once, before it starts.
     """
 
     job_id: str
@@ -68,6 +71,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     queue_length: int = 0
     controls: Controls = Controls()
     alias_digests: Mapping[str, str | None] = {}
+    room: BettingRoom | None = None
 
     @property
     def queue_wait(self) -> timedelta | None:

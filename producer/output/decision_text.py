@@ -25,6 +25,8 @@ REASON_MEANINGS = {
     "no_stake": "the rules leave nothing to stake",
     "same_bout": "another entry is the same bout",
     "conflicting_bouts": "another entry excludes this bout",
+    "exposure_full": "the caps on open bets leave no room for a stake",
+    "drawdown_stop": "the bankroll is so far below its peak that no bet is placed",
     "model_alarm": "operators let this model abstain after an alarm",
 }
 """What each reason of a decision means."""

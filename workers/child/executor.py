@@ -31,11 +31,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import msgspec
 import structlog
 
 from ledger.contracts.failures import Failure, FailureCode, LedgerUnavailableError, PermissionDeniedError
 from ledger.contracts.job_state import Progress
-from ledger.contracts.jobs import Job
+from ledger.contracts.jobs import Job, PredictCard
 from ledger.contracts.provenance import Provenance
 from ledger.contracts.reports import Report
 from ledger.ledger import Claim, Ledger, Settlement
@@ -130,6 +131,8 @@ class Executor:
         try:
             try:
                 job = decode_claim(claim)
+                if isinstance(job, PredictCard):
+                    claim = msgspec.structs.replace(claim, room=self._ledger.bets.room(job, claim.controls))
                 model = getattr(job, "model", None)
                 report, page = self._handle(job, claim, started_seconds)
             finally:

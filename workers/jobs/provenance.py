@@ -46,6 +46,7 @@ def collect_provenance(
         surroundings=runtime_environment(),
         devig_method=job.devig_method if isinstance(job, PredictCard) else None,
         states={digest: wire_state(state) for digest, state in states.items() if state is not None},
+        room=claim.room if isinstance(job, PredictCard) else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,9 +16,20 @@ from click.testing import CliRunner, Result
 from engine.data.fight_log import write_fight_log
 from engine.model.bundle import Bundle
 from engine.simulation.league import League, odds_feed
+from ledger.contracts.bets import PlacedBet
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.job_state import JobState, Outcome
-from ledger.contracts.jobs import CheckHealth, Fight, Fighter, IntervalOptions, Job, PredictCard, Quote, Replay
+from ledger.contracts.jobs import (
+    CheckHealth,
+    DecisionRules,
+    Fight,
+    Fighter,
+    IntervalOptions,
+    Job,
+    PredictCard,
+    Quote,
+    Replay,
+)
 from ledger.contracts.reports import CardReport, FightReport
 from ledger.ledger import Ledger
 from producer.cli.main import main
@@ -27,6 +39,7 @@ from producer.output.exit_codes import ExitCode
 from tests.support.small_models import trained
 
 WAIT_SECONDS = 60
+SOFT = DecisionRules(min_prediction_confidence=0.0, max_uncertainty_threshold=1.0)
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
 
@@ -65,6 +78,22 @@ def replayed(job_id: str, *options: str) -> tuple[int, dict[str, Any]]:
 
 def answered(ledger: Ledger, job: Job) -> Outcome:
     return ledger.wait(ledger.submit(job).job_id, WAIT_SECONDS)
+
+
+def priced(fight: Fight) -> Fight:
+    """One outlandish price; the overround stays credible."""
+    first, second = (fighter.name for fighter in fight.fighters)
+    return msgspec.structs.replace(fight, quotes=(Quote(bookmaker="Soft", prices={first: 9.0, second: 1.06}),))
+
+
+def bets_of(outcome: Outcome) -> dict[str, float]:
+    """The stakes of an answered card, by fight."""
+    assert isinstance(outcome.report, CardReport)
+    return {
+        fight.id: fight.decision.stake_fraction
+        for fight in outcome.report.fights
+        if isinstance(fight, FightReport) and fight.decision.stake_fraction is not None
+    }
 
 
 def test_a_card_is_made_again_with_its_devig_method(pool: Any, card: PredictCard, ledger: Ledger) -> None:
@@ -141,6 +170,54 @@ def test_an_outcome_is_made_again_under_what_held_then(
     assert replayed(now.job_id)[0] == ExitCode.OK
     assert "every bit is the same" in cornerman("replay", now.job_id).stdout
     assert ledger.outcome(outcome.job_id) == outcome
+
+
+def test_a_card_whose_stakes_open_bets_have_reduced_is_made_again(pool: Any, card: PredictCard, ledger: Ledger) -> None:
+    """The room is that of the claim: bets that are placed or settled later do not change the replay."""
+    fights = tuple(priced(fight) for fight in card.fights[:-1])
+    job = msgspec.structs.replace(card, fights=fights, rules=SOFT)
+    free = bets_of(answered(ledger, job))
+    assert len(free) > 2
+    caps = {"max_card_exposure": 500, "max_fight_exposure": 100, "bankroll": 100_000}
+    ledger.controls.set(dict(caps), user="test", reason="caps")
+    first, second, *_ = free
+    open_bet = PlacedBet(
+        job_id="earlier",
+        card_id=card.card_id,
+        fight_id=first,
+        event_start=card.event_start,
+        fighters=("Ana", "Bea"),
+        fighter="Ana",
+        bookmaker="Soft",
+        price=2.0,
+        stake=1_000,
+        who="test",
+    )
+    ledger.bets.place(open_bet, taken=True)  # the night of this card is over
+    outcome = answered(ledger, msgspec.structs.replace(job, card_id="other", contributions=True))
+    room = outcome.origin and outcome.origin.room
+    assert room is not None
+    assert (room.fights[first], room.fights[second], room.card, room.bankroll) == (0, 1_000, 5_000, 100_000)
+    assert isinstance(outcome.report, CardReport)
+    limited = bets_of(outcome)
+    assert first not in limited
+    full = next(fight for fight in outcome.report.fights if fight.id == first)
+    assert isinstance(full, FightReport)
+    assert full.decision.reasons == ("exposure_full",)
+    assert all(stake <= 0.01 for stake in limited.values())
+    assert math.fsum(limited.values()) <= 0.05 + 1e-12
+    ledger.bets.void(fight_id=first, user="test", reason="test")
+    ledger.controls.set({"max_card_exposure": 1}, user="test", reason="less")
+    code, report = replayed(outcome.job_id)
+    assert (code, report["verdict"]) == (ExitCode.OK, "same")
+    ledger.bets.place(msgspec.structs.replace(open_bet, bet_id="lost"), taken=True)
+    ledger.bets.settle({"lost": "lost"}, user="test")
+    ledger.controls.set({"drawdown_stop": 10}, user="test", reason="stop")
+    stopped = answered(ledger, msgspec.structs.replace(job, card_id="stopped"))
+    assert isinstance(stopped.report, CardReport)
+    assert stopped.report.switches == ("drawdown_stop=on",)
+    assert bets_of(stopped) == {}
+    assert replayed(stopped.job_id)[1]["verdict"] == "same"
 
 
 def test_an_altered_outcome_is_found_and_the_field_named(pool: Any, card: PredictCard, ledger: Ledger) -> None:

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from ledger.contracts import codec
+from ledger.contracts.bets import BettingRoom
 from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.job_reports.backtest_report import CalibrationLine, Estimate, IntervalCoverage, ReliabilityBin
 from ledger.contracts.job_reports.judgement_report import (
@@ -299,6 +300,23 @@ ORIGINS: dict[str, Provenance] = {
         models={"champion": DIGEST},
         controls={"bootstrap": False, "max_replicas": 20},
         surroundings=SURROUNDINGS,
+    ),
+    "origin_room": Provenance(
+        claimed_at=NIGHT,
+        models={},
+        controls={},
+        surroundings=SURROUNDINGS,
+        room=BettingRoom(
+            mode="live",
+            bankroll=1_000_000,
+            min_stake=200,
+            stopped=True,
+            total=900_000,
+            card=50_000,
+            week=0,
+            fights={"1": 25_000},
+            bookmakers={"Exchange": 99_999},
+        ),
     ),
     "origin_card": Provenance(
         claimed_at=NIGHT, models={"champion": DIGEST}, controls={}, surroundings=SURROUNDINGS, devig_method="power"

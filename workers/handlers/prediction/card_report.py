@@ -1,11 +1,11 @@
-"""Step "report": decide on a bet for each fight, and translate everything into the wire report.
+"""Step "report": decide on a bet for each fight and on all stakes, and translate everything into the wire report.
 
 The engine gives a probability and its intervals for the first fighter of a pair; the report gives them for both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC
 
 import msgspec
@@ -15,6 +15,7 @@ from engine.errors import EngineError
 from engine.market import bet_decision
 from engine.market.consensus import UNUSED_QUOTE_FAULTS
 from engine.market.consensus import MarketConsensus as Consensus
+from engine.market.simultaneous_kelly import KellyBet
 from engine.statistics.complements import complement
 from ledger.contracts.jobs import Fight, PredictCard
 from ledger.contracts.reports import (
@@ -33,28 +34,43 @@ from ledger.contracts.reports import (
     WidthShares,
 )
 from workers.failures import to_failure
+from workers.handlers.prediction.card_stakes import betting_rules, set_stakes
 from workers.handlers.prediction.fight_prices import PricedFight
 from workers.handlers.prediction.resolved_card import ResolvedCard
 from workers.jobs.operator_overrides import MODEL_ALARM
 
 
 def build_report(card: ResolvedCard, priced: Mapping[str, PricedFight | EngineError]) -> CardReport:
-    """Return the report of a card: its fights with their decisions, and the stakes of the whole card under its cap."""
+    """Return the report of a card: its fights with their decisions, and the stakes of the whole card."""
     job = card.job
     fights: list[FightReport | FightFailure] = []
+    bets: dict[int, KellyBet] = {}
     for fight in job.fights:
         found = priced[fight.id]
-        fights.append(_failed(fight, found) if isinstance(found, EngineError) else _fight_report(found, job))
-    if not card.may_bet:
-        fights = [_abstaining(fight) if isinstance(fight, FightReport) else fight for fight in fights]
+        if isinstance(found, EngineError):
+            fights.append(_failed(fight, found))
+            continue
+        report, bet = _fight_report(found, job)
+        if bet is not None:
+            bets[len(fights)] = bet
+        fights.append(report if card.may_bet else _abstaining(report))
+    if card.may_bet:
+        fights = set_stakes(fights, bets, job, card.room)
     return CardReport(
         card_id=job.card_id,
         model=card.opened.digest,
         data_cutoff=card.manager.ensemble.data_cutoff,
-        fights=_scale_stakes(fights, job.rules.max_card_stake_fraction * job.stake_share),
-        switches=card.replicas.switches if card.may_bet else (*card.replicas.switches, "abstain=on"),
+        fights=tuple(fights),
+        switches=(*card.replicas.switches, *_stops(card)),
         state=_served_state(card),
     )
+
+
+def _stops(card: ResolvedCard) -> Iterator[str]:
+    if not card.may_bet:
+        yield "abstain=on"
+    elif card.room is not None and card.room.stopped:
+        yield "drawdown_stop=on"
 
 
 def _served_state(card: ResolvedCard) -> ServedState | None:
@@ -76,24 +92,22 @@ def _abstaining(fight: FightReport) -> FightReport:
     return msgspec.structs.replace(fight, decision=Decision(action="abstain", reasons=(MODEL_ALARM,)))
 
 
-def _fight_report(priced: PricedFight, job: PredictCard) -> FightReport:
-    rules = job.rules
+def _fight_report(priced: PricedFight, job: PredictCard) -> tuple[FightReport, KellyBet | None]:
+    """Return the report of a fight with the stake that it would have alone, and its bet if it is one."""
     prediction, market, absence = priced.prediction, priced.market, priced.no_market_reason
     names = (prediction.fighter_a, prediction.fighter_b)
-    sides = _sides(prediction, market, rules.level)
+    sides = _sides(prediction, market, job.rules.level)
     choice = bet_decision.decide_bet(
         sides,
-        bet_decision.BettingRules(
-            min_prediction_confidence=rules.min_prediction_confidence,
-            max_uncertainty_threshold=rules.max_uncertainty_threshold,
-            kelly_fraction=rules.kelly_fraction,
-            max_stake_fraction=rules.max_stake_fraction,
-        ),
+        betting_rules(job),
         no_market_reason=absence,
         arbitrage=market is not None and market.arbitrage,
         other_reasons=priced.conflicts.reasons,
     )
-    return FightReport(
+    bet = None
+    if choice.side is not None and choice.best_price is not None and (lower := sides[choice.side].lower) is not None:
+        bet = KellyBet(lower, choice.best_price.net)
+    report = FightReport(
         id=priced.fight.id,
         fighters=(
             _answer(priced, 0, sides[0], wants_contributions=job.contributions),
@@ -129,6 +143,7 @@ def _fight_report(priced: PricedFight, job: PredictCard) -> FightReport:
         if prediction.width_shares is None
         else WidthShares(**dict(zip(WidthShares.__struct_fields__, prediction.width_shares, strict=True))),
     )
+    return report, bet
 
 
 def _quote_flags(priced: PricedFight) -> Iterator[str]:
@@ -224,21 +239,3 @@ def _bet(priced: PricedFight, side: int, own: bet_decision.BetSide) -> Bet | Non
         market_aware_probability=aware,
         market_aware_edge=None if aware is None else bet_decision.expected_value(aware, price),
     )
-
-
-def _scale_stakes(fights: Sequence[FightReport | FightFailure], cap: float) -> tuple[FightReport | FightFailure, ...]:
-    """Scale the stakes to the cap of the whole card; a bet whose stake becomes zero becomes an abstention."""
-    stakes = [(fight.decision.stake_fraction or 0.0) if isinstance(fight, FightReport) else 0.0 for fight in fights]
-    scaled = bet_decision.scale_stakes(stakes, cap)
-    return tuple(
-        msgspec.structs.replace(fight, decision=_staked(fight.decision, stake))
-        if isinstance(fight, FightReport) and fight.decision.stake_fraction is not None
-        else fight
-        for fight, stake in zip(fights, scaled, strict=True)
-    )
-
-
-def _staked(chosen: Decision, stake: float) -> Decision:
-    if stake == 0.0:
-        return Decision(action="abstain", reasons=(bet_decision.BetReason.NO_STAKE.value,))
-    return msgspec.structs.replace(chosen, stake_fraction=stake)

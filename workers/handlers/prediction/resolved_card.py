@@ -14,6 +14,7 @@ from engine.ensemble import (
     create_production_ensemble_config,
 )
 from engine.model.derived_bundle import origin_of
+from ledger.contracts.bets import BettingRoom
 from ledger.contracts.controls import Controls
 from ledger.contracts.jobs import Fight, PredictCard
 from ledger.jobs.quote_age import QuoteWindow, quote_window
@@ -43,6 +44,8 @@ class ResolvedCard:
         The time window of usable quotes.
     may_bet : bool
         False while a drift alarm makes the model abstain.
+    room : BettingRoom or None
+        What the caps on bets leave; None if there are none.
     cache_keys : mapping of str to bytes
         By fight id: the key of the fight's prediction in the cache of the model.
     """
@@ -54,6 +57,7 @@ class ResolvedCard:
     levels: Sequence[float]
     quote_window: QuoteWindow
     may_bet: bool
+    room: BettingRoom | None
     cache_keys: Mapping[str, bytes]
 
     @property
@@ -76,6 +80,7 @@ def resolve_card(job: PredictCard, context: JobContext) -> ResolvedCard:
         levels=levels,
         quote_window=quote_window(job),
         may_bet=not any(controls.flag(f"abstain.{model}") for model in {opened.digest, _origin(opened)}),
+        room=context.claim.room,
         cache_keys={fight.id: _cache_key(fight, job, config, levels) for fight in job.fights},
     )
 

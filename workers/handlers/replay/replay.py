@@ -1,8 +1,8 @@
 """Handler of `Replay`: recompute an outcome under its original conditions, and compare the two.
 
-The job, the model, the controls and the time of the claim are the original ones; the processor and the libraries are
-those of this worker. No cached prediction is used. An outcome that depended on the clock, the machine or the caller
-cannot be recomputed, and the report gives the reason.
+The job, the model, the controls, the room for bets and the time of the claim are the original ones; the processor and
+the libraries are those of this worker. No cached prediction is used. An outcome that depended on the clock, the machine
+or the caller cannot be recomputed, and the report gives the reason.
 """
 
 from __future__ import annotations
@@ -119,6 +119,7 @@ def _original_context(original: JobRecord, provenance: Provenance, context: JobC
         payload=original.payload,
         claimed_at=provenance.claimed_at,
         controls=Controls({**given, **provenance.controls}),
+        room=provenance.room,
     )
     return replace(context, claim=claim, models=context.models.with_aliases(provenance.models))
 
