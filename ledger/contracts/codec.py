@@ -138,9 +138,14 @@ def check_job(job: Job) -> None:
             check_alias(job.alias)
 
 
+def is_digest(name: str) -> bool:
+    """Return True if the name of a model is a digest, and no alias."""
+    return _DIGEST.fullmatch(name) is not None
+
+
 def check_alias(name: str) -> None:
     """Check that an alias does not have the shape of a model's digest. Raises JobRefusedError."""
-    if _DIGEST.fullmatch(name):
+    if is_digest(name):
         raise job_refused(
             f"the alias {name!r} has the shape of a model's digest: choose one that cannot be taken for it"
         )

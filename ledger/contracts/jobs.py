@@ -264,11 +264,15 @@ class JudgeModels(DataPlan, frozen=True, kw_only=True, omit_defaults=True, tag_f
     `lagging` ones, those of each model's own snapshot. Choose the one that production serves.
     `anchor` is one more model that the challenger may not be worse than, and `tries` is how many challengers have been
     compared for the champion's place, this one included: see `ledger.models.promotions`.
+
+    Each model is a digest or an alias, which is resolved when the job is claimed; the report has the digests. With an
+    alias as `champion` the worker does what `cornerman models promote` does before: it compares with the alias's
+    anchor, too, unless one is named, and counts the comparison as a try for the alias.
     """
 
-    challenger: Digest
-    champion: Digest | None = None
-    anchor: Digest | None = None
+    challenger: Identifier
+    champion: Identifier | None = None
+    anchor: Identifier | None = None
     tries: Annotated[int, Meta(ge=1, le=10_000)] = 1
     first_day: date | None = None
     refit_months: Annotated[int, Meta(ge=1, le=600)] = 12

@@ -54,6 +54,11 @@ class CheckedConditions(Struct, frozen=True):
     supersedes: str = ""
     chain: str = ""
 
+    @property
+    def waits_for(self) -> str:
+        """What a job waits for: the time (ms) and the id of the job, '' for nothing."""
+        return f"{self.not_before} {self.after}" if self.not_before != "" or self.after else ""
+
     @classmethod
     def from_options(cls, options: SubmitConditions) -> CheckedConditions:
         """Check the conditions of a submission. Raises JobRefusedError."""

@@ -210,11 +210,11 @@ class SubmissionExchanges:
         before = msgspec.json.encode(others or {})
         arguments: list[Any] = [int(durable), *gate.arguments(), int(check_only), before, caller]
         arguments += ("1" if conditions.supersede else "", conditions.supersedes, conditions.chain)
-        not_before, after = conditions.not_before, conditions.after
+        waits_for = conditions.waits_for
         for entry in entries:
-            arguments += (*entry.arguments(bare=check_only), not_before, after, correlation_id)
+            arguments += (*entry.arguments(bare=check_only), waits_for, correlation_id)
             if conditions.chain:  # the next job waits for this one only
-                not_before, after = "", entry.job_id
+                waits_for = f" {entry.job_id}"
         try:
             if durable:
                 verdict, *marks = yield from self._submit_durably(arguments)

@@ -268,8 +268,10 @@ local function place_of(arrival, id)
   return string.format('%016d', arrival) .. ':' .. id
 end
 
--- Let a new job wait until `not_before` (ms or ''), and until the job `after` ('' for none) has succeeded.
-local function hold_back(id, not_before, after)
+-- Let a new job wait: `condition` is a time (ms or '') before which it is not queued, and a job ('' for none) that has to
+-- succeed before.
+local function hold_back(id, condition)
+  local not_before, after = unpack(condition)
   local key, look = record_key(id), not_before
   if not_before ~= '' then
     redis.call('HSET', key, 'not_before', not_before)
@@ -285,10 +287,10 @@ end
 
 -- Write the record of a new job and queue it. `arrival` orders jobs of the same deadline. `card` is '' for none, else the
 -- start of its event (ms), ' ', its `reading` as in the record, ' ', card_id. The job waits, and is not queued yet, if
--- `not_before` or `after` is given: see hold_back.
+-- there is a `condition`: see hold_back.
 local function accept_job(id, arrival, digest, kind, queue, payload, deadline, limit, correlation, first, card,
-  caller, not_before, after)
-  local place, waits = place_of(arrival, id), (not_before or '') ~= '' or (after or '') ~= ''
+  caller, condition)
+  local place = place_of(arrival, id)
   local start, reading, card_id = string.match(card, '^(%-?%d+) (%d* %S+) (.+)$')
   local optional = {}
   for field, value in pairs({ first = first == '1' and first, card = card_id, reading = reading,
@@ -299,14 +301,14 @@ local function accept_job(id, arrival, digest, kind, queue, payload, deadline, l
   end
   redis.call('HSET', record_key(id), 'digest', digest, 'kind', kind, 'queue', queue, 'payload', payload,
     'deadline', deadline, 'limit', limit, 'correlation', correlation, 'submitted', now_text, 'place', place,
-    'state', waits and 'waiting' or 'queued', 'attempt', 0, 'fence', 0, unpack(optional))
+    'state', condition and 'waiting' or 'queued', 'attempt', 0, 'fence', 0, unpack(optional))
   if card_id then
     redis.call('ZADD', ns .. 'index:cards', start, card_id)
   end
   add_entry(kind_index(kind, 'queued'), now_text, id)
   index_by_field(id, now_text, card_id or '', caller)
-  if waits then
-    hold_back(id, not_before, after)
+  if condition then
+    hold_back(id, condition)
     return
   end
   add_to_queue(queue, place, deadline, first, caller)

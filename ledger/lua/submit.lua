@@ -15,7 +15,7 @@
 -- arg(10)   name of the chain that the jobs are, '': if one of its jobs is known, all are
 -- arg(11..) for each job, each id once: id, digest, kind, queue, payload, deadline (ms or ''), limit (s),
 --           fresh until (ms or ''), card (start of its event (ms), ' ', reading, ' ', card_id; '' if it is none),
---           not before (ms or ''), after (id or ''), correlation
+--           '' or what it waits for (not before (ms or ''), ' ', after (id or '')), correlation
 -- Reply:    {'accepted', 1 or 0 for each job: created or known}
 --        or nothing was written:
 --           {'conflict' | 'expired' | 'stale', index from 0, now (ms)}
@@ -28,7 +28,7 @@
 --           {'quota', new jobs of the caller today, new ones, limit, in how long the day ends (ms)}
 --           {'evicts', maxmemory-policy}
 
-local HEAD, FIELDS = 10, 12
+local HEAD, FIELDS = 10, 11
 local count = (#ARGV - HEADER - HEAD) / FIELDS
 
 local function job_arg(index, field)
@@ -106,13 +106,13 @@ end
 -- Return what a new card may supersede, and when its prices were read; nil if it supersedes nothing.
 local function superseding_card(index)
   local priced, variant, card_id = string.match(job_arg(index, 9), '^%-?%d+ (%d*) (%S+) (.+)$')
-  if arg(8) == '1' and card_id then
+  if card_id then
     return { priced = tonumber(priced), earlier = earlier_answers(job_arg(index, 1), card_id, variant) }
   end
 end
 
 -- Return the state of the job that another waits for: 'new' if it is one of this call, false if it has succeeded.
-local function predecessor_state(after, earlier_ids)
+local function predecessor_state(after, created_ids)
   if after == '' then
     return false
   end
@@ -120,7 +120,7 @@ local function predecessor_state(after, earlier_ids)
   if state == 'succeeded' then
     return false
   end
-  return state or earlier_ids[after] and 'new'
+  return state or created_ids[after] and 'new'
     or redis.call('EXISTS', ns .. 'forgotten:' .. after) == 1 and 'forgotten' or 'unknown'
 end
 
@@ -135,38 +135,54 @@ local function chain_mark(index)
 end
 
 local created, new, others = {}, {}, cjson.decode(arg(6))
-local cards, begins, waits_for, waiting, ids = {}, {}, {}, 0, {}
+local cards, conditions, waiting, created_ids = {}, {}, 0, {}
+
+-- Check what a new job waits for and what it supersedes. Return the reply if it is refused.
+local function check_conditions(index)
+  local not_before, after = string.match(job_arg(index, 10), '^(%d*) (.*)$')
+  local begin = math.max(now, tonumber(not_before or '') or 0)
+  if passed(job_arg(index, 6), begin) then
+    return { 'late', index, digits(begin) }
+  elseif passed(job_arg(index, 8), begin) then
+    return { 'stale', index, digits(begin) }
+  end
+  local state = predecessor_state(after or '', created_ids)
+  if state and state ~= 'new' and not OPEN[state] then
+    return { 'predecessor', index, after, state }
+  end
+  if begin > now or state then
+    conditions[index] = { begin > now and digits(begin) or '', state and after or '' }
+    waiting = redis.call('ZCARD', ns .. 'waiting')
+  end
+  if arg(8) == '1' then
+    cards[index] = superseding_card(index)
+    local newer = cards[index] and newer_answer(cards[index].earlier, cards[index].priced)
+    return newer and { 'superseded', index, newer }
+  end
+end
+
+local conditional = arg(8) == '1'
 for index = 0, count - 1 do
   local id, digest, queue = job_arg(index, 1), job_arg(index, 2), job_arg(index, 4)
-  local held, chain = unpack(redis.call('HMGET', record_key(id), 'digest', 'chain'))
+  local held = get_field(id, 'digest')
   local bound = held or redis.call('GET', ns .. 'forgotten:' .. id)
-  if (bound and bound ~= digest) or (held and arg(10) ~= '' and chain ~= chain_mark(index)) then
+  if (bound and bound ~= digest) or (held and arg(10) ~= '' and get_field(id, 'chain') ~= chain_mark(index)) then
     return { 'conflict', index, now_text }
   end
   created[index] = not held and not chain_known
   if created[index] then
-    local begin = math.max(now, tonumber(job_arg(index, 10)) or 0)
     if passed(job_arg(index, 6), now) then
       return { 'expired', index, now_text }
-    elseif passed(job_arg(index, 6), begin) then
-      return { 'late', index, digits(begin) }
-    elseif passed(job_arg(index, 8), begin) then
-      return { 'stale', index, digits(begin) }
+    elseif passed(job_arg(index, 8), now) then
+      return { 'stale', index, now_text }
     end
-    local state = predecessor_state(job_arg(index, 11), ids)
-    if state and state ~= 'new' and not OPEN[state] then
-      return { 'predecessor', index, job_arg(index, 11), state }
+    local refusal = (conditional or job_arg(index, 10) ~= '') and check_conditions(index)
+    if refusal then
+      return refusal
     end
-    cards[index] = superseding_card(index)
-    local newer = cards[index] and newer_answer(cards[index].earlier, cards[index].priced)
-    if newer then
-      return { 'superseded', index, newer }
+    if arg(10) ~= '' then
+      created_ids[id] = true
     end
-    begins[index], waits_for[index] = begin > now and digits(begin) or '', state and job_arg(index, 11) or ''
-    if begins[index] ~= '' or waits_for[index] ~= '' then
-      waiting = redis.call('ZCARD', ns .. 'waiting')
-    end
-    ids[id] = true
     new[queue] = (new[queue] or 0) + 1
   end
 end
@@ -251,8 +267,8 @@ for index = 0, count - 1 do
     -- a check writes nothing
   elseif created[index] then
     accept_job(id, redis.call('INCR', ns .. 'sequence'), job_arg(index, 2), job_arg(index, 3), job_arg(index, 4),
-      job_arg(index, 5), job_arg(index, 6), job_arg(index, 7), job_arg(index, 12), arg(4),
-      job_arg(index, 9), arg(7), begins[index], waits_for[index])
+      job_arg(index, 5), job_arg(index, 6), job_arg(index, 7), job_arg(index, 11), arg(4),
+      job_arg(index, 9), arg(7), conditions[index])
     if arg(10) ~= '' then
       redis.call('HSET', record_key(id), 'chain', chain_mark(index))
     end

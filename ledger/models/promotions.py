@@ -71,6 +71,17 @@ class Promotions:
         anchor = self._compared_anchor(name, standing, challenger)
         return self.count_try(name, JudgeModels(challenger=challenger, champion=standing, anchor=anchor, **plan))
 
+    def plan_for_alias(self, name: str, job: JudgeModels) -> JudgeModels:
+        """Return a comparison with the model of an alias, with the alias's anchor unless it has one, counted as a try.
+
+        `job` names the models by their digests. Raises JobRefusedError if the challenger is that model.
+        """
+        if job.champion == job.challenger:
+            raise codec.job_refused(f"{name} is already {job.challenger[:12]}")
+        anchor = job.anchor or self._compared_anchor(name, job.champion, job.challenger)
+        counted = self.count_try(name, msgspec.structs.replace(job, anchor=anchor))
+        return msgspec.structs.replace(counted, tries=max(job.tries, counted.tries))
+
     def check_comparison(self, name: str, job: JudgeModels, outcome: Outcome) -> None:
         """Refuse a report that ignored what the job asked for; a comparison that failed is no try any more.
 
@@ -249,6 +260,16 @@ class Promotions:
         challenger = self._models.origin(job.challenger)
         content = codec.encode(msgspec.structs.replace(job, tries=1, champion=champion, challenger=challenger))
         return self._server.key("tries", name, champion or ""), codec.content_digest(content)
+
+
+def as_compared(job: JudgeModels, report: object) -> JudgeModels:
+    """Return a comparison with the models that its report is of, if it named one of them by an alias."""
+    named = (job.challenger, job.champion, job.anchor)
+    if not isinstance(report, JudgementReport) or all(name is None or codec.is_digest(name) for name in named):
+        return job
+    return msgspec.structs.replace(
+        job, challenger=report.challenger, champion=report.champion, anchor=report.anchor, tries=report.tries
+    )
 
 
 def passes(outcome: Outcome) -> bool:

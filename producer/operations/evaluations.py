@@ -7,10 +7,11 @@ from ledger.contracts.failures import LedgerError
 from ledger.contracts.job_state import Outcome
 from ledger.contracts.jobs import JudgeModels
 from ledger.ledger import Ledger
+from ledger.models.promotions import as_compared
 
 
 def stored_evaluation(ledger: Ledger, job_id: str) -> tuple[JudgeModels, Outcome]:
-    """Return an evaluation that has ended: its job and its outcome.
+    """Return an evaluation that has ended: its job, with the models that were compared, and its outcome.
 
     Raises
     ------
@@ -29,4 +30,4 @@ def stored_evaluation(ledger: Ledger, job_id: str) -> tuple[JudgeModels, Outcome
     outcome = ledger.outcome(job_id)
     if outcome is None:
         raise LedgerError(f"the evaluation {job_id} has not ended: wait for its outcome (cornerman result {job_id})")
-    return job, outcome
+    return as_compared(job, outcome.report), outcome

@@ -24,7 +24,8 @@ from engine.model.trained_ensemble import save_ensemble
 from engine.simulation.league import League, LeagueConfig, simulate_league
 from engine.training.train import TrainingConfig, train_ensemble
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.jobs import JudgeModels
+from ledger.contracts.job_reports.judgement_report import JudgementReport
+from ledger.contracts.jobs import CheckHealth, JudgeModels
 from ledger.ledger import Ledger
 from producer.cli.main import main
 from producer.output.exit_codes import ExitCode
@@ -209,6 +210,34 @@ def test_a_judgement_can_be_made_again(stage: Stage, book: Ledger) -> None:
     result = CliRunner().invoke(main, command, catch_exceptions=False)
     assert result.exit_code == ExitCode.OK, result.output
     assert json.loads(result.stdout)["report"]["verdict"] == "same"
+
+
+def test_aliases_name_what_a_chain_has_trained(stage: Stage, book: Ledger) -> None:
+    """A chain of trainings and judgements does not know the digests when it is submitted."""
+    book.aliases.move("champion", stage.usual, verify=lambda digest: None, user="a test", reason="the first")
+    book.aliases.set("challenger", stage.better)
+    job = JudgeModels(data=str(stage.log), challenger="challenger", champion="champion")
+    book.chains.submit("nightly", [CheckHealth(model="challenger"), job])
+    outcome = book.wait("nightly/2", 120)
+    assert isinstance(outcome.report, JudgementReport), outcome.failure
+    assert (outcome.report.challenger, outcome.report.champion) == (stage.better, stage.usual)
+    assert (outcome.report.anchor, outcome.report.tries) == (None, 1)
+    assert outcome.origin is not None
+    assert outcome.origin.models["challenger"] == stage.better
+    # It was counted as a try, so that the gate accepts it; the same comparison by the digests is the same try.
+    same = JudgeModels(data=str(stage.log), challenger=stage.better, champion=stage.usual)
+    assert book.promotions.count_try("champion", same).tries == 1
+    change = promote(stage.better, "--judgement", "nightly/2")["change"]
+    assert (change["before"], change["after"]) == (stage.usual, stage.better)
+    # The aliases have moved since, and the report is made again of what it was of.
+    command = ["replay", "nightly/2", "--retrain", "--json"]
+    result = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert json.loads(result.stdout)["report"]["verdict"] == "same", result.output
+    again = book.submit(job, key="again").job_id
+    failure = book.wait(again, 120).failure
+    assert failure is not None
+    assert failure.code is FailureCode.INVALID_INPUT  # the challenger is the champion by now
+    assert "champion is already" in failure.message
 
 
 def test_too_few_unseen_fights_are_said_and_the_recipes_can_be_judged(stage: Stage, book: Ledger) -> None:

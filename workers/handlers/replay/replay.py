@@ -17,11 +17,12 @@ import msgspec
 from ledger.contracts import codec
 from ledger.contracts.controls import Controls
 from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
-from ledger.contracts.jobs import PredictCard, Replay
+from ledger.contracts.jobs import JudgeModels, PredictCard, Replay
 from ledger.contracts.provenance import Provenance
 from ledger.contracts.replay_report import NotReplayableReason, ReplayReport
 from ledger.contracts.reports import Report
 from ledger.ledger import JobRecord
+from ledger.models.promotions import as_compared
 from workers.failures import to_failure
 from workers.handlers.replay.outcome_diff import compare_outcomes
 from workers.jobs.context import ClaimLostError, JobContext
@@ -134,6 +135,8 @@ def _recompute(original: JobRecord, provenance: Provenance, original_context: Jo
         job = decode_claim(original_context.claim)
         if isinstance(job, PredictCard) and provenance.devig_method is not None:
             job = msgspec.structs.replace(job, devig_method=provenance.devig_method)
+        if isinstance(job, JudgeModels) and original.report is not None:
+            job = as_compared(job, codec.decode_report(original.report))
         return codec.encode(handle(job, original_context))
     except (ClaimLostError, LedgerUnavailableError, PermissionDeniedError):
         raise

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from engine.model.bundle import WRITING_PREFIX
 from ledger.contracts.job_reports.backtest_report import BacktestReport
+from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.update_report import UpdateReport
-from ledger.contracts.jobs import Backtest, ReproduceTraining, TrainEnsemble, UpdateModel
+from ledger.contracts.jobs import Backtest, JudgeModels, ReproduceTraining, TrainEnsemble, UpdateModel
 from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import TrainingReport
 from workers.handlers.replay.replay import HandlerNames, reproduce
 from workers.handlers.training.backtest import backtest_in_process
+from workers.handlers.training.judge_models import evaluate_models, with_digests
 from workers.handlers.training.train_ensemble import TIME_LIMIT_MARGIN_SECONDS, train_in_process, training_report
 from workers.handlers.training.training_data import with_memory_limit
 from workers.handlers.training.update_model import derive_model
@@ -22,7 +24,7 @@ from workers.jobs.operator_overrides import limit_threads
 TRAINING_HANDLERS: HandlerNames = {
     "train_ensemble": "workers.handlers.replay.reproduce:rerun_training",
     "backtest": "workers.handlers.replay.reproduce:rerun_backtest",
-    "judge_models": "workers.handlers.training.judge_models:judge_models",
+    "judge_models": "workers.handlers.replay.reproduce:rerun_judgement",
     "update_model": "workers.handlers.replay.reproduce:rerun_update",
 }
 
@@ -45,6 +47,11 @@ def rerun_update(job: UpdateModel, context: JobContext) -> UpdateReport:
     """Update again, and write the bundle to a temporary folder for its digest."""
     with tempfile.TemporaryDirectory(prefix=WRITING_PREFIX, dir=context.settings.models_folder) as folder:
         return derive_model(job, context, Path(folder))[1]
+
+
+def rerun_judgement(job: JudgeModels, context: JobContext) -> JudgementReport:
+    """Compare the models again, without counting a try."""
+    return evaluate_models(with_digests(job, context), context)
 
 
 def rerun_backtest(job: Backtest, context: JobContext) -> BacktestReport:

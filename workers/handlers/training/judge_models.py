@@ -15,7 +15,7 @@ import pandas as pd
 from engine.data.feature_matrix import matrix_digest
 from engine.data.features import FEATURE_COLUMNS
 from engine.data.fight_log import FightLog, read_fight_log
-from engine.errors import ValidationError
+from engine.errors import EngineError, ValidationError
 from engine.evaluation.backtest import (
     BacktestConfig,
     backtest_data_from_log,
@@ -68,6 +68,31 @@ class Forecasts(NamedTuple):
 
 
 def judge_models(job: JudgeModels, context: JobContext) -> JudgementReport:
+    """Evaluate a challenger against its incumbents, which aliases may name.
+
+    Raises BundleError if a model cannot be opened or an alias is not set, JobRefusedError if the challenger is the
+    champion of an alias, and EngineError.
+    """
+    resolved = with_digests(job, context)
+    if job.champion is None or resolved.champion == job.champion:
+        return evaluate_models(resolved, context)
+    promotions = context.ledger.promotions
+    planned = promotions.plan_for_alias(job.champion, resolved)
+    try:
+        return evaluate_models(planned, context)
+    except EngineError:  # what comes to no figures is no try
+        promotions.uncount_try(job.champion, planned)
+        raise
+
+
+def with_digests(job: JudgeModels, context: JobContext) -> JudgeModels:
+    """Return a comparison with the digests of the models that aliases name. Raises BundleNotFoundError."""
+    names = {"challenger": job.challenger, "champion": job.champion, "anchor": job.anchor}
+    digests = {role: name and context.models.resolve(name) for role, name in names.items()}
+    return msgspec.structs.replace(job, **digests)
+
+
+def evaluate_models(job: JudgeModels, context: JobContext) -> JudgementReport:
     """Evaluate a challenger against its incumbents. Raises BundleError if a model cannot be opened, and EngineError."""
     job = with_memory_limit(job, context.settings.child_max_memory_mb)
     roles = {"challenger": job.challenger, "champion": job.champion, "anchor": job.anchor}

@@ -16,6 +16,7 @@ from producer.cli.options.audit import audit_options
 from producer.cli.options.idempotency import describe_existing, stored_outcome, submission_key
 from producer.cli.options.training import data_options, training_fields
 from producer.client import Client, require_report
+from producer.operations.evaluations import stored_evaluation
 from producer.output.console import Console, json_option, pass_console
 from producer.output.exit_codes import ExitCode
 from producer.output.model_tables import history_table
@@ -44,6 +45,9 @@ from producer.output.report_tables import report_tables
 )
 @click.option("--max-training-time", "max_training_time_seconds", type=float, metavar="SECONDS")
 @click.option("--max-memory-mb", type=float)
+@click.option(
+    "--judgement", metavar="JOB_ID", help="Use this evaluation, which has ended, such as that of a chain of jobs."
+)
 @click.option("--force", is_flag=True, help="Promote without or against the evaluation; the history records it.")
 @click.option("--rerun", is_flag=True, help="Evaluate again even if the same evaluation is stored.")
 @click.option(
@@ -59,6 +63,7 @@ def promote(
     alias: str,
     data: Path | None,
     matrix: Path | None,
+    judgement: str | None,
     force: bool,
     rerun: bool,
     timeout: float | None,
@@ -78,13 +83,15 @@ def promote(
     if data is not None and matrix is not None:
         raise click.UsageError("Name either --data FOLDER with a fight log, or --matrix FILE.")
     path = data or matrix
-    if path is None and not force:
-        raise click.UsageError("Name the fights to evaluate on: --data FOLDER or --matrix FILE.")
+    if path is not None and judgement is not None:
+        raise click.UsageError("Name either the fights to evaluate on, or the --judgement to use.")
+    if path is None and judgement is None and not force:
+        raise click.UsageError("Name the fights to evaluate on: --data FOLDER or --matrix FILE; or a --judgement.")
     with Client.from_env() as client:
         promotions = client.ledger.promotions
         challenger = client.ledger.models.find(model)["digest"]
         standing = client.ledger.aliases.resolve(alias)
-        comparison = None
+        comparison = None if judgement is None else stored_evaluation(client.ledger, judgement)
         if path is not None:
             job = promotions.plan_comparison(
                 alias, challenger, training_fields(path.absolute(), matrix is not None, options)
