@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import LedgerUnavailableError
+from ledger.prices.archive import PriceArchive
 from ledger.server.embedded_server import find_running
 from ledger.settings import LedgerSettings
 
 URL_VARIABLE = "CORNERMAN_REDIS_URL"
 DATA_VARIABLE = "CORNERMAN_DATA"
+MODELS_VARIABLE = "CORNERMAN_MODELS"
+STORE_VARIABLE = "CORNERMAN_STORE"
 DEFAULT_DATA = ".cornerman"
 
 
@@ -55,6 +59,19 @@ def ledger_settings() -> LedgerSettings:
             f"Start a server and workers: cornerman up. Or name a server: {URL_VARIABLE}=redis://host:6379/0"
         )
     return replace(settings, redis_url=url)
+
+
+def price_archive() -> PriceArchive | None:
+    """Return the archive of prices in the store of this machine's pools; None without the packages to read it.
+
+    The store is that of CORNERMAN_STORE, by default the folder of CORNERMAN_MODELS, or `models` in the data folder.
+    """
+    if find_spec("fsspec") is None or find_spec("pyarrow") is None:
+        return None
+    folder = os.environ.get(MODELS_VARIABLE)
+    return PriceArchive.in_store(
+        os.environ.get(STORE_VARIABLE, ""), Path(folder) if folder else data_folder() / "models"
+    )
 
 
 def child_environment(redis_url: str | None, folder: Path) -> dict[str, str]:

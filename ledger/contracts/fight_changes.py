@@ -31,7 +31,8 @@ class FightChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
     bets_voided
         Ids of the paper bets that were voided for it.
     bets_to_check
-        Ids of the live bets that a person has to check, because the bookmaker decides what becomes of them.
+        Ids of the bets that a person has to check: live ones, because the bookmaker decides what becomes of them, and
+        any if the reading was old when it came.
     """
 
     id: str

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from ledger.contracts.codec import job_refused
+from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.jobs import Quote
 from ledger.contracts.prices import PriceChange
 from ledger.prices import as_of
@@ -38,7 +39,7 @@ class PriceReader:
         Raises
         ------
         JobRefusedError
-            The history is archived, and there is no archive, or a package is missing to read it.
+            The history is archived, and there is no archive, or another one, or a package is missing to read it.
         ArchiveUnavailableError
             The archive cannot be read.
         """
@@ -48,7 +49,7 @@ class PriceReader:
             return self._archive.find(fight_id)
         found = _EMPTY
         for month in () if state is None else state.archived:
-            found = merge(found, self._required(fight_id).find(fight_id, month))
+            found = merge(found, self._archived(fight_id, month))
         return merge(found, recent)
 
     def history(self, fight_id: str) -> tuple[PriceChange, ...]:
@@ -71,20 +72,38 @@ class PriceReader:
         Each month of the archive is read once.
         """
         months: dict[str, list[str]] = {}
+        promised: set[str] = set()
         for (fight_id, bell), state in zip(bells.items(), self._prices.states(list(bells)), strict=True):
             unknown = () if self._archive is None else (month_of(bell),)
+            if state is not None:
+                promised.add(fight_id)
             for month in unknown if state is None else state.archived:
                 months.setdefault(month, []).append(fight_id)
         found = dict.fromkeys(bells, _EMPTY)
         for month, fight_ids in sorted(months.items()):
             archived = self._required(fight_ids[0]).read_month(month).prices
             for fight_id in fight_ids:
+                if fight_id in promised and fight_id not in archived:
+                    raise self._not_there(fight_id, month)
                 found[fight_id] = merge(found[fight_id], archived.get(fight_id, _EMPTY))
         closes = {
             fight_id: as_of.close_of(merge(found[fight_id], self._prices.read(fight_id)).changes, bell)
             for fight_id, bell in bells.items()
         }
         return {fight_id: quotes for fight_id, quotes in closes.items() if quotes}
+
+    def _archived(self, fight_id: str, month: str) -> FightPrices:
+        archived = self._required(fight_id).read_month(month).prices
+        if fight_id not in archived:
+            raise self._not_there(fight_id, month)
+        return archived[fight_id]
+
+    def _not_there(self, fight_id: str, month: str) -> JobRefusedError:
+        name = "" if self._archive is None else self._archive.name
+        return job_refused(
+            f"the prices of fight {fight_id!r} were archived in {month}, and {name} does not have them: set "
+            "CORNERMAN_STORE, or CORNERMAN_DATA, as the pools have them"
+        )
 
     def _required(self, fight_id: str) -> PriceArchive:
         if self._archive is None:

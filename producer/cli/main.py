@@ -17,6 +17,7 @@ from producer.cli.commands.check import check
 from producer.cli.commands.demo import demo
 from producer.cli.commands.enqueue import enqueue
 from producer.cli.commands.feeds.feed import feed
+from producer.cli.commands.feeds.prices import prices
 from producer.cli.commands.fight_results import fight_results
 from producer.cli.commands.job_lists import jobs
 from producer.cli.commands.jobs import cancel, follow, result
@@ -129,6 +130,7 @@ for command in (
     cancel,
     replay,
     feed,
+    prices,
     status,
     alerts,
     audit,

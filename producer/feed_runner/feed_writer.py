@@ -119,7 +119,7 @@ class FeedWriter:
         """
         folder = self.settings.feed_keep if kept else ""
         name = self._keep(Path(folder), reading.retrieval) if folder else None
-        counts = self._patiently(partial(process_reading, self.client, reading, self.policy))
+        counts = self._patiently(partial(process_reading, self.client, self.name, reading, self.policy))
         fights = reading.fights
         return RetrievalRecord(
             read_at=reading.retrieval.read_at,

@@ -20,7 +20,7 @@ from datetime import datetime
 import msgspec
 
 from ledger.contracts.bets import BetConflictError, PlacedBet
-from ledger.contracts.bouts import bout_key
+from ledger.contracts.bouts import DAY, bout_key
 from ledger.contracts.fight_changes import FightChange
 from ledger.contracts.jobs import PredictCard
 from ledger.contracts.moments import microseconds
@@ -28,6 +28,9 @@ from ledger.ledger import Ledger
 from producer.feed_runner.listing import compare, listed_states
 
 _ATTEMPTS = 5
+_RECENT_CHANGES = 64
+OLD = DAY
+"""Bets are not voided by a reading that is older than this, such as one of a dump: a person has to check them."""
 USER = "feed"
 """Who voids bets, in the register of bets."""
 
@@ -77,14 +80,14 @@ def record_fight_changes(
     return [_deal_with(ledger, change) for change in ledger.feeds.changes.pending(feed)]
 
 
-def moved_cards(changes: Sequence[FightChange], cards: Sequence[PredictCard]) -> dict[str, str]:
-    """Return by card_id the card_id that it had before its start moved, if no fight of a reading has that any more."""
+def moved_cards(ledger: Ledger, feed: str, cards: Sequence[PredictCard]) -> dict[str, str]:
+    """Return by card_id the card_id that it had before its start moved, if a reading has no fight of that any more."""
     listed = {card.card_id for card in cards}
+    recent = (change for _, change in ledger.feeds.changes.events(feed, limit=_RECENT_CHANGES))
     return {
         change.card_id: change.card_before
-        for change in changes
-        if change.card_before not in (None, change.card_id) and change.card_before not in listed
-        if change.card_before is not None
+        for change in recent
+        if change.card_id in listed and change.card_before is not None and change.card_before not in listed
     }
 
 
@@ -92,13 +95,10 @@ def _deal_with(ledger: Ledger, change: FightChange) -> FightChange:
     """End the bets of a pending change that do not stand, and move it to those that are dealt with."""
     if change.ends_bets:
         bets = [bet for bet in ledger.bets.open_bets() if _is_ended(bet, change)]
-        change = ledger.feeds.changes.plan(
-            msgspec.structs.replace(
-                change,
-                bets_voided=tuple(bet.id for bet in bets if bet.mode == "paper"),
-                bets_to_check=tuple(bet.id for bet in bets if bet.mode == "live"),
-            )
-        )
+        old = ledger.server.time() - change.read_at.timestamp() > OLD.total_seconds()
+        voided = () if old else tuple(bet.id for bet in bets if bet.mode == "paper")
+        to_check = tuple(bet.id for bet in bets if bet.id not in voided)
+        change = ledger.feeds.changes.plan(msgspec.structs.replace(change, bets_voided=voided, bets_to_check=to_check))
         for bet_id in change.bets_voided:
             try:
                 ledger.bets.void([bet_id], user=USER, reason=_reason(change))

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ledger.contracts.feeds import FeedBudget, FeedStatus, RetrievalRecord
+from ledger.contracts.fight_changes import FightChange
 from producer.output.table_parts import NOTHING, STYLES, duration_text, wrapping_table
 
 
@@ -53,6 +54,33 @@ def feed_table(feed: FeedStatus) -> Table:
     for what, value in rows.items():
         table.add_row(what, Text(value, style=_style(feed) if what == "state" else ""))
     return table
+
+
+def changes_table(name: str, changes: Sequence[FightChange]) -> Table:
+    """Return the table of changes of fights."""
+    table = wrapping_table(
+        f"Changes of fights, {name}", "read", "change", "fight", "fighters", "before", "voided", "to check"
+    )
+    for change in changes:
+        table.add_row(
+            moment_text(change.read_at),
+            change.kind.replace("_", " "),
+            Text(change.fight_id),
+            Text(" v ".join(change.fighters)),
+            Text(_before_text(change)),
+            Text(", ".join(change.bets_voided) or NOTHING),
+            Text(", ".join(change.bets_to_check) or NOTHING),
+        )
+    return table
+
+
+def _before_text(change: FightChange) -> str:
+    parts = [change.id_before or ""]
+    if change.fighters_before is not None:
+        parts.append(" v ".join(change.fighters_before))
+    if change.start_before is not None:
+        parts.append(moment_text(change.start_before))
+    return ", ".join(part for part in parts if part) or NOTHING
 
 
 def retrievals_table(name: str, retrievals: Sequence[RetrievalRecord]) -> Table:

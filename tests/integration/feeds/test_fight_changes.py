@@ -77,8 +77,8 @@ def test_bets_stand_if_the_start_moves_and_end_if_the_bout_vanishes(ledger: Ledg
     first, second = bet(ledger, "a", A), bet(ledger, "b", B)
     moved = read(ledger, 5, card(later, a=A, b=B))
     assert [(each.kind, each.bets_voided) for each in moved] == [("start_moved", ())] * 2
-    assert moved_cards(moved, [card(later, a=A, b=B)]) == {card(later).card_id: card().card_id}
-    assert moved_cards(moved, [card(later, a=A), card(b=B)]) == {}  # a part of the card stayed
+    assert moved_cards(ledger, "live", [card(later, a=A, b=B)]) == {card(later).card_id: card().card_id}
+    assert moved_cards(ledger, "live", [card(later, a=A), card(b=B)]) == {}  # a part of the card stayed
     assert ledger.feeds.changes.unlisted(["a", "b"]) == {}
     for minutes in (10, 20, 30):
         found = read(ledger, minutes, card(later, a=A))
@@ -94,6 +94,13 @@ def test_bets_stand_if_the_start_moves_and_end_if_the_bout_vanishes(ledger: Ledg
         "start_moved",
         "start_moved",
     ]
+
+
+def test_bets_are_not_voided_by_an_old_reading(ledger: Ledger) -> None:
+    read(ledger, -3000, card(a=A))
+    paper = bet(ledger, "a", A)
+    [change] = read(ledger, -2000, card(a=("Ana", "Eve")))
+    assert (change.bets_voided, change.bets_to_check) == ((), (paper,))
 
 
 def test_a_changed_id_is_found_and_bets_on_the_bout_stand(ledger: Ledger) -> None:

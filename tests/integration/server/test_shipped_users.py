@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +169,25 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
     for role in ("reader", "operator"):
         shop(role, "feed status")
         shop(role, "feed retrievals", "producer")
+        shop(role, "feed events", "producer")
     shop("operator", "feed remove", "producer")
+
+    # Prices.
+    begun = datetime.now(UTC) - timedelta(days=40)
+    market = {"key": "h2h", "outcomes": [{"name": "Ana", "price": 2.0}, {"name": "Bea", "price": 1.8}]}
+    fight = {"id": "priced", "commence_time": begun.isoformat(), "home_team": "Ana", "away_team": "Bea"}
+    fight_with_prices = {**fight, "bookmakers": [{"key": "a", "markets": [market]}]}
+    read = (begun - timedelta(hours=1)).isoformat()
+    dump.write_text(json.dumps({"timestamp": read, "data": [fight_with_prices]}))
+    shop("producer", "feed run", str(dump), "--format", "decimal", "--name", "prices")
+    for role in ("producer", "operator"):
+        shop(role, "prices archive")
+    for role in ("producer", "reader", "operator"):
+        shop(role, "prices list")
+        shop(role, "prices history", "priced")
+        shop(role, "prices at", "priced", begun.isoformat())
+        shop(role, "prices export", str(shop.folder / "prices.csv"), "priced")
+        assert shop(role, "prices close", "priced")["quotes"]
 
     # What everybody may read.
     for role in ("producer", "reader", "operator"):

@@ -43,6 +43,7 @@ COMMANDS = {
     "follow",
     "cancel",
     "feed",
+    "prices",
     "status",
     "alerts",
     "audit",

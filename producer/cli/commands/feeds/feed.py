@@ -13,7 +13,7 @@ from producer.client import Client
 from producer.feed.parsing import PriceFormat
 from producer.output.console import Console, json_option, pass_console
 from producer.output.exit_codes import ExitCode
-from producer.output.feed_tables import feed_table, feeds_table, retrievals_table
+from producer.output.feed_tables import changes_table, feed_table, feeds_table, retrievals_table
 from producer.service.service_process import require_modules
 from producer.settings import ledger_settings
 
@@ -132,6 +132,28 @@ def retrievals(console: Console, name: str, limit: int) -> None:
         client.ledger.feeds.status(name)
         found = client.ledger.feeds.retrievals(name, limit)
     console.output({"retrievals": found}, retrievals_table(name, found))
+
+
+@feed.command("events")
+@click.argument("name")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Maximum number to show.")
+@json_option
+@pass_console
+def events(console: Console, name: str, limit: int) -> None:
+    """Show what has changed about the fights of a feed, newest first.
+
+    These are moved starts, replaced fighters, fights that the feed stopped listing (withdrawn) or lists again
+    (returned), and bouts that have another id now; with the bets that were voided, and those that a person has to
+    check.
+    """
+    with Client.from_env() as client:
+        client.ledger.feeds.status(name)
+        found = client.ledger.feeds.changes.events(name, limit=limit)
+        pending = client.ledger.feeds.changes.pending(name)
+    changes = [change for _, change in found]
+    console.output({"changes": changes, "pending": pending}, changes_table(name, changes))
+    if to_check := [bet for change in changes for bet in change.bets_to_check]:
+        console.note(f"To be checked by a person: {', '.join(to_check)}. Show one: cornerman bets show BET")
 
 
 @feed.command("remove")
