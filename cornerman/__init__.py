@@ -13,6 +13,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from ledger.contracts.bets import PlacedBet
 from ledger.contracts.failures import (
     Failure,
     FailureCode,
@@ -25,6 +26,7 @@ from ledger.contracts.failures import (
     WaitTimeoutError,
 )
 from ledger.contracts.job_reports.backtest_report import BacktestReport
+from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
@@ -50,6 +52,7 @@ from ledger.contracts.jobs import (
     Replay,
     ReproduceTraining,
     ReviewModel,
+    SettleBets,
     TrainEnsemble,
     UpdateModel,
 )
@@ -120,6 +123,7 @@ __all__ = [
     "Backtest",
     "BacktestReport",
     "Bet",
+    "BetSettlementReport",
     "BootstrapConfig",
     "BootstrapError",
     "BundleCorruptError",
@@ -172,6 +176,7 @@ __all__ = [
     "Outcome",
     "OutcomesMissedError",
     "PermissionDeniedError",
+    "PlacedBet",
     "PredictCard",
     "PriceArchiveReport",
     "PriceChange",
@@ -191,6 +196,7 @@ __all__ = [
     "ReviewReport",
     "ServedState",
     "ServerFullError",
+    "SettleBets",
     "ThreadSafeBootstrapSampler",
     "TrainEnsemble",
     "TrainingError",

@@ -20,6 +20,7 @@ from typing import Self, Unpack, overload
 
 from ledger.async_ledger import AsyncLedger
 from ledger.contracts.job_reports.backtest_report import BacktestReport
+from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
@@ -37,6 +38,7 @@ from ledger.contracts.jobs import (
     Replay,
     ReproduceTraining,
     ReviewModel,
+    SettleBets,
     TrainEnsemble,
     UpdateModel,
 )
@@ -126,6 +128,8 @@ class AsyncClient:
     async def enqueue(self, job: CollectGarbage, **submission: Unpack[SubmitOptions]) -> Receipt[GarbageReport]: ...
     @overload
     async def enqueue(self, job: ArchivePrices, **submission: Unpack[SubmitOptions]) -> Receipt[PriceArchiveReport]: ...
+    @overload
+    async def enqueue(self, job: SettleBets, **submission: Unpack[SubmitOptions]) -> Receipt[BetSettlementReport]: ...
     @overload
     async def enqueue(self, job: JobInput, **submission: Unpack[SubmitOptions]) -> Receipt[Report]: ...
     async def enqueue(

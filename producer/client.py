@@ -25,6 +25,7 @@ from typing import TypeVar, Unpack, overload
 
 from ledger.contracts.failures import JobFailedError, UnknownJobError
 from ledger.contracts.job_reports.backtest_report import BacktestReport
+from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
@@ -42,6 +43,7 @@ from ledger.contracts.jobs import (
     Replay,
     ReproduceTraining,
     ReviewModel,
+    SettleBets,
     TrainEnsemble,
     UpdateModel,
 )
@@ -148,6 +150,8 @@ class Client:
     def enqueue(self, job: CollectGarbage, **submission: Unpack[SubmitOptions]) -> Receipt[GarbageReport]: ...
     @overload
     def enqueue(self, job: ArchivePrices, **submission: Unpack[SubmitOptions]) -> Receipt[PriceArchiveReport]: ...
+    @overload
+    def enqueue(self, job: SettleBets, **submission: Unpack[SubmitOptions]) -> Receipt[BetSettlementReport]: ...
     @overload
     def enqueue(self, job: JobInput, **submission: Unpack[SubmitOptions]) -> Receipt[Report]: ...
     def enqueue(

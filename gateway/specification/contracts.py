@@ -7,6 +7,7 @@ from typing import Any, get_args
 from msgspec import Struct
 
 from ledger.contracts.job_reports.backtest_report import BacktestReport
+from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
@@ -30,6 +31,7 @@ from ledger.contracts.jobs import (
     Replay,
     ReproduceTraining,
     ReviewModel,
+    SettleBets,
     ShadowCard,
     TrainEnsemble,
     TrainPart,
@@ -62,6 +64,7 @@ REPORT_OF: dict[type[Struct], type[Struct]] = {
     CompareModels: ComparisonReport,
     CollectGarbage: GarbageReport,
     ArchivePrices: PriceArchiveReport,
+    SettleBets: BetSettlementReport,
     ShadowCard: ShadowReport,
     TrainPart: PartReport,
     BacktestPart: PartReport,

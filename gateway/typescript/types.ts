@@ -188,6 +188,31 @@ export interface Bet {
   market_aware_edge?: number | null;
 }
 
+/** The report of a `SettleBets`. */
+export interface BetSettlementReport {
+  kind: "bet_settlement_report";
+  schema_version?: 1;
+  /** Numbers of the bets that this job settled. */
+  won: number;
+  /** Numbers of the bets that this job settled. */
+  lost: number;
+  /** Numbers of the bets that this job settled. */
+  void: number;
+  /** Those of them that were settled otherwise before (control `resettle_bets`). */
+  resettled: number;
+  /** Profit of these bets, minus what their earlier settlements had counted. */
+  profit: number;
+  /** Number of open bets that are left. */
+  open: number;
+  /** Ids of those of them whose event began more than a day ago and that have no result. */
+  waiting?: string[];
+  /**
+   * Ids of open bets whose results contradict each other, or name other fighters under the same id: a person has to
+   * settle or void them.
+   */
+  unclear?: string[];
+}
+
 /**
  * What the caps leave for further bets of a card, read once when its job is claimed.
  *
@@ -844,7 +869,7 @@ export interface IntervalOptions {
 }
 
 /** A job, by its `kind`. */
-export type Job = PredictCard | TrainEnsemble | Backtest | JudgeModels | CheckHealth | Replay | ReproduceTraining | CollectGarbage | ReviewModel | CompareModels | UpdateModel | ArchivePrices;
+export type Job = PredictCard | TrainEnsemble | Backtest | JudgeModels | CheckHealth | Replay | ReproduceTraining | CollectGarbage | ReviewModel | CompareModels | UpdateModel | ArchivePrices | SettleBets;
 
 /** One event of a job, on the server's clock. */
 export interface JobEvent {
@@ -1474,7 +1499,7 @@ export interface ReplayReport {
 }
 
 /** A report, by its `kind`. */
-export type Report = CardReport | TrainingReport | BacktestReport | JudgementReport | HealthReport | ReplayReport | ShadowReport | PartReport | GarbageReport | ComparisonReport | ReviewReport | UpdateReport | PriceArchiveReport;
+export type Report = CardReport | TrainingReport | BacktestReport | JudgementReport | HealthReport | ReplayReport | ShadowReport | PartReport | GarbageReport | ComparisonReport | ReviewReport | UpdateReport | PriceArchiveReport | BetSettlementReport;
 
 /**
  * Recompute a training or a backtest, which takes as long as it did. Keeps no model and moves no alias.
@@ -1666,6 +1691,18 @@ export interface ServerMemory {
   used_bytes: number;
   limit_bytes: number | null;
   policy?: string;
+}
+
+/**
+ * Settle the open bets whose results are known, by the result as it was announced.
+ *
+ * `schema_version` is 1: another one is `unsupported_schema`.
+ */
+export interface SettleBets {
+  kind: "settle_bets";
+  schema_version?: 1;
+  nonce?: string;
+  deadline?: string | null;
 }
 
 /**
@@ -1969,6 +2006,7 @@ export interface Reports {
   compare_models: ComparisonReport;
   update_model: UpdateReport;
   archive_prices: PriceArchiveReport;
+  settle_bets: BetSettlementReport;
 }
 
 /** What each operation takes, and what it answers. */

@@ -414,6 +414,14 @@ class ArchivePrices(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     deadline: Moment | None = None
 
 
+class SettleBets(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="settle_bets"):
+    """Settle the open bets whose results are known, by the result as it was announced."""
+
+    schema_version: int = field(default_factory=current_schema_version)
+    nonce: Annotated[str, Meta(max_length=64)] = ""
+    deadline: Moment | None = None
+
+
 Job = (
     PredictCard
     | TrainEnsemble
@@ -430,6 +438,7 @@ Job = (
     | CompareModels
     | UpdateModel
     | ArchivePrices
+    | SettleBets
 )
 """Every job that can be submitted."""
 
@@ -448,6 +457,7 @@ ROUTES: dict[str, Route] = {
     "review_model": Route("monitor", 300.0),
     "compare_models": Route("monitor", 300.0),
     "archive_prices": Route("monitor", 600.0),
+    "settle_bets": Route("monitor", 300.0),
     "train_ensemble": Route("train", 3600.0),
     "backtest": Route("train", 14_400.0),
     "judge_models": Route("train", 14_400.0),

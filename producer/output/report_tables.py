@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ledger.contracts.job_reports.backtest_report import BacktestReport
+from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
@@ -66,7 +67,7 @@ def report_tables(report: Report, card: PredictCard | None = None) -> list[Table
             return comparison_tables(report)
         case ReviewReport():
             return review_tables(report)
-        case ShadowReport() | PartReport() | PriceArchiveReport():
+        case ShadowReport() | PartReport() | PriceArchiveReport() | BetSettlementReport():
             return [_counts_table(report)]
         case GarbageReport():
             return _garbage_tables(report)
@@ -74,11 +75,18 @@ def report_tables(report: Report, card: PredictCard | None = None) -> list[Table
             return update_tables(report)
 
 
-def _counts_table(report: ShadowReport | PartReport | PriceArchiveReport) -> Table:
-    titles = {ShadowReport: "Shadow", PartReport: "Part", PriceArchiveReport: "Archived"}
+def _counts_table(report: ShadowReport | PartReport | PriceArchiveReport | BetSettlementReport) -> Table:
+    titles = {
+        ShadowReport: "Shadow",
+        PartReport: "Part",
+        PriceArchiveReport: "Archived",
+        BetSettlementReport: "Settled",
+    }
     row = {name: value for name, value in msgspec.structs.asdict(report).items() if name != "schema_version"}
     if isinstance(report, PriceArchiveReport):
         row["months"] = ", ".join(report.months) or NOTHING
+    if isinstance(report, BetSettlementReport):
+        row |= {name: ", ".join(row[name]) or NOTHING for name in ("waiting", "unclear")}
     return records_table(titles[type(report)], list(row), [row])
 
 

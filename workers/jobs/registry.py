@@ -34,6 +34,7 @@ HANDLERS: HandlerRegistry = {
     "review_model": "workers.handlers.monitoring.review_model:review_model",
     "compare_models": "workers.handlers.monitoring.compare_models:compare_models",
     "archive_prices": "workers.handlers.archive_prices:archive_prices",
+    "settle_bets": "workers.handlers.monitoring.settle_bets:settle_bets",
     "shadow_card": "workers.handlers.prediction.shadow_card:predict_shadow_card",
     "check_health": "workers.handlers.check_health:check_health",
     "train_ensemble": "workers.handlers.training.train_ensemble:train_ensemble",

@@ -16,6 +16,7 @@ from ledger.contracts import codec
 from ledger.contracts.bets import BettingRoom
 from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.job_reports.backtest_report import CalibrationLine, Estimate, IntervalCoverage, ReliabilityBin
+from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
 from ledger.contracts.job_reports.judgement_report import (
     EvaluatedCoverage,
     EvaluatedForecast,
@@ -68,6 +69,7 @@ from ledger.contracts.jobs import (
     Replay,
     ReproduceTraining,
     ReviewModel,
+    SettleBets,
     ShadowCard,
     TrainEnsemble,
     TrainPart,
@@ -204,6 +206,8 @@ JOBS: dict[str, Job] = {
         max_training_time_seconds=3600.0,
         max_memory_mb=4096.0,
     ),
+    "job_settle_bets_plain": SettleBets(),
+    "job_settle_bets_full": SettleBets(nonce="n", deadline=NIGHT),
     "job_archive_prices_plain": ArchivePrices(),
     "job_archive_prices_full": ArchivePrices(keep_days=7.5, nonce="n", deadline=NIGHT),
     "job_collect_garbage": CollectGarbage(keep_days=30.0, dry_run=True),
@@ -570,6 +574,9 @@ REPORTS: dict[str, Report] = {
         ),
     ),
     "report_part": PartReport(name="replica-5-10", digest=DIGEST, bytes_written=1_000_000),
+    "report_bet_settlement": BetSettlementReport(
+        won=2, lost=3, void=1, resettled=1, profit=-1250, open=4, waiting=("a", "b"), unclear=("c",)
+    ),
     "report_price_archive": PriceArchiveReport(
         months=("2098-12", "2099-01"), fights=26, changes=3100, dropped=13, bytes_written=40_000
     ),

@@ -12,7 +12,7 @@ overturned or contradicted later. All other figures use the present result.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
@@ -79,11 +79,45 @@ class TrackRecord:
         return len(self.scored) - len(self.decided)
 
 
+@dataclass(frozen=True)
+class MatchedResults:
+    """The results of logged fights.
+
+    Attributes
+    ----------
+    present : mapping of LoggedFight to FightResult
+        The earliest present result of each fight, those that contradict each other included.
+    contradicted : set of LoggedFight
+        Fights whose present results contradict each other.
+    always_contradicted : set of LoggedFight
+        Fights whose first known results, added together, contradict each other.
+    """
+
+    present: Mapping[LoggedFight, FightResult]
+    contradicted: Set[LoggedFight]
+    always_contradicted: Set[LoggedFight]
+
+
 def match_results(records: Sequence[PredictionRecord], results: Sequence[FightResult]) -> TrackRecord:
     """Match records to results; of several records of one fight the last counts."""
     fights: dict[LoggedFight, list[PredictionRecord]] = defaultdict(list)
     for record in records:
         fights[record.day, fight_key(record.fighters)].append(record)
+    found = match_fights({fight: logged[0].fighters for fight, logged in fights.items()}, results)
+    present = {fight: result for fight, result in found.present.items() if fight not in found.contradicted}
+    first = {
+        fight: first_known(result) for fight, result in found.present.items() if fight not in found.always_contradicted
+    }
+    return TrackRecord(
+        scored=_score(present, fights),
+        tested=tuple(one for one in _score(first, fights) if one.won is not None),
+        waiting=len(fights.keys() - found.present.keys()),
+        contradicted=len(found.contradicted),
+    )
+
+
+def match_fights(fights: Mapping[LoggedFight, tuple[str, str]], results: Sequence[FightResult]) -> MatchedResults:
+    """Match fights, given by their fighters, to results."""
     present_results: dict[LoggedFight, FightResult] = {}
     contradicted: set[LoggedFight] = set()
     always_contradicted: set[LoggedFight] = set()
@@ -95,22 +129,16 @@ def match_results(records: Sequence[PredictionRecord], results: Sequence[FightRe
         nearby = [fight for day in days for fight in by_day.get(day, ())]
         for fight in _candidate_fights(result, nearby, fights):
             known = present_results.setdefault(fight, result)
-            record = fights[fight][0]
-            if _winner(known, record) != _winner(result, record):
+            fighters = fights[fight]
+            if winner_position(known, fighters) != winner_position(result, fighters):
                 contradicted.add(fight)
-            if known.batch == result.batch and _winner(_first(known), record) != _winner(_first(result), record):
+            first, other = first_known(known), first_known(result)
+            if known.batch == result.batch and winner_position(first, fighters) != winner_position(other, fighters):
                 always_contradicted.add(fight)
-    present = {fight: result for fight, result in present_results.items() if fight not in contradicted}
-    first = {fight: _first(result) for fight, result in present_results.items() if fight not in always_contradicted}
-    return TrackRecord(
-        scored=_score(present, fights),
-        tested=tuple(one for one in _score(first, fights) if one.won is not None),
-        waiting=len(fights.keys() - present_results.keys()),
-        contradicted=len(contradicted),
-    )
+    return MatchedResults(present_results, contradicted, always_contradicted)
 
 
-def _first(result: FightResult) -> FightResult:
+def first_known(result: FightResult) -> FightResult:
     """Return the first known version of a result."""
     return result.first or result
 
@@ -124,36 +152,37 @@ def _score(
         for record in fights[fight]:
             before = last.get(result.key)
             if before is None or _logged_at(record) > _logged_at(before.record):
-                last[result.key] = ScoredPrediction(record, _winner(result, record), result.batch)
+                last[result.key] = ScoredPrediction(record, winner_position(result, record.fighters), result.batch)
     return tuple(sorted(last.values(), key=lambda one: (one.batch, one.record.day, one.record.fighters)))
 
 
 def _candidate_fights(
-    result: FightResult, nearby: Sequence[LoggedFight], fights: Mapping[LoggedFight, Sequence[PredictionRecord]]
+    result: FightResult, nearby: Sequence[LoggedFight], fights: Mapping[LoggedFight, tuple[str, str]]
 ) -> list[LoggedFight]:
     """Return the fights that a result may belong to.
 
     A lookup takes a millisecond, so it is limited to fights that share a name key, if there are any.
     """
     keys = set(map(fighter_name_key, result.fighters))
-    shared = [fight for fight in nearby if keys & set(map(fighter_name_key, fights[fight][0].fighters))]
-    return [fight for fight in shared or nearby if _position(result, fights[fight][0]) is not None]
+    shared = [fight for fight in nearby if keys & set(map(fighter_name_key, fights[fight]))]
+    return [fight for fight in shared or nearby if fighter_position(result, fights[fight]) is not None]
 
 
 def _logged_at(record: PredictionRecord) -> datetime:
     return record.at or datetime.min.replace(tzinfo=UTC)
 
 
-def _winner(result: FightResult, record: PredictionRecord) -> Literal[0, 1] | None:
+def winner_position(result: FightResult, fighters: tuple[str, str]) -> Literal[0, 1] | None:
+    """Return the position of the winner among the fighters of the same fight; None for a void fight."""
     if result.winner is None:
         return None
-    first = _position(result, record)
+    first = fighter_position(result, fighters)
     return 1 if (result.winner == 0) == (first == 1) else 0
 
 
-def _position(result: FightResult, record: PredictionRecord) -> int | None:
-    """Return the position of the result's first fighter in the record; None for another fight."""
-    found = [_find(record.fighters, name) for name in result.fighters]
+def fighter_position(result: FightResult, fighters: tuple[str, str]) -> int | None:
+    """Return the position of the result's first fighter among the fighters; None for another fight."""
+    found = [_find(fighters, name) for name in result.fighters]
     return found[0] if None not in found and found[0] != found[1] else None
 
 
