@@ -236,6 +236,25 @@ ALERT_KINDS: tuple[AlertKind, ...] = (
         action="append the events to the fight log, then: cornerman models update FOLDER --promote",
     ),
     AlertKind(
+        name="FeedSilent",
+        threshold=3,
+        for_seconds=30,
+        severity=CRITICAL,
+        summary="a feed has missed several polls, or no feed runner leads it: its prices are old",
+        action="cornerman feed status NAME has the failure; start a feed runner (cornerman feed run), or forget the "
+        "feed (cornerman feed remove NAME)",
+    ),
+    AlertKind(
+        name="FeedBudgetLow",
+        threshold=1,
+        below=True,
+        for_seconds=0,
+        severity=WARNING,
+        summary="the rest of a feed's budget does not suffice for the polls of the last day before its events",
+        action="buy credits, ask for fewer regions (CORNERMAN_FEED_REGIONS), or poll less often "
+        "(CORNERMAN_FEED_NEAR_SECONDS)",
+    ),
+    AlertKind(
         name="PoolDown",
         threshold=1,
         below=True,

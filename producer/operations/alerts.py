@@ -41,6 +41,8 @@ COMPUTED = frozenset(
         "CalibrationDrift",
         "DeadLetters",
         "DriftAlarm",
+        "FeedBudgetLow",
+        "FeedSilent",
         "JobsExpire",
         "NoChampion",
         "NoConsumer",
@@ -127,6 +129,7 @@ def _computed(ledger: Ledger, view: Overview) -> Iterator[_Value]:
     yield from _queues(view, now, ledger.settings.max_queue_length)
     yield from _server(view, ledger.settings.max_memory_fraction)
     yield from _models(view)
+    yield from _feeds(view)
     yield from _webhooks(ledger, now)
     if view.dead_letters:
         who = "1 job has crashed its" if view.dead_letters == 1 else f"{view.dead_letters:,} jobs have crashed their"
@@ -188,6 +191,22 @@ def _models(view: Overview) -> Iterator[_Value]:
             f"favourites of model {view.drift.model[:12]} win {view.drift.drift:.1%} more or less often than predicted"
         )
         yield "CalibrationDrift", view.drift.drift, about, None, sentence
+
+
+def _feeds(view: Overview) -> Iterator[_Value]:
+    for feed in view.feeds:
+        about, state = {"feed": feed.name}, feed.state
+        failed = f": {state.failure.message}" if state.failure is not None else ""
+        since = state.last_success or feed.registered_at
+        if feed.leader is None:
+            silent = f"no feed runner has led {feed.name} for {feed.leaderless_seconds:,.0f} s{failed}"
+        else:
+            silent = f"{feed.name} has missed {feed.silent_polls:,.0f} polls{failed}"
+        yield "FeedSilent", feed.silent_polls, about, since, silent
+        if state.budget.coverage is not None and not state.done:
+            left = "" if state.budget.remaining is None else f"{state.budget.remaining:,} credits are left, "
+            sentence = f"{feed.name}: {left}enough for {state.budget.coverage:.0%} of the polls before its events"
+            yield "FeedBudgetLow", state.budget.coverage, about, None, sentence
 
 
 def _webhooks(ledger: Ledger, now: datetime) -> Iterator[_Value]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from ledger.contracts.feeds import FeedStatus
 from ledger.jobs.outcome_stats import RecentOutcomes
 from ledger.jobs.queue_stats import QueueBacklog
 from ledger.ledger import Ledger
@@ -29,6 +30,8 @@ class Overview(Struct, frozen=True, kw_only=True):
         Active alarms about models.
     drift
         Findings of the last review.
+    feeds
+        Registered feeds.
     """
 
     queues: dict[str, QueueBacklog]
@@ -40,6 +43,7 @@ class Overview(Struct, frozen=True, kw_only=True):
     server: ServerMemory
     alarms: list[DriftAlarm] = []
     drift: DriftFigures | None = None
+    feeds: list[FeedStatus] = []
 
 
 def overview(ledger: Ledger) -> Overview:
@@ -55,6 +59,7 @@ def overview(ledger: Ledger) -> Overview:
         server=ledger.server.memory(),
         alarms=ledger.drift_alarms.active(),
         drift=ledger.drift_figures.latest(),
+        feeds=ledger.feeds.all(),
     )
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from ledger.contracts.job_reports.monitoring_reports import SequentialTestResult
 from ledger.operations.control_store import ControlChange
 from producer.operations.overview import Overview, pool_state
+from producer.output.feed_tables import feeds_table
 from producer.output.monitoring_tables import alarms_table
 from producer.output.report_tables import records_table
 from producer.output.table_parts import NOTHING, duration_text
@@ -22,6 +23,8 @@ def overview_tables(view: Overview) -> list[RenderableType]:
         tables.append(_callers(view))
     if view.pools:
         tables.append(_pools(view.pools))
+    if view.feeds:
+        tables.append(feeds_table(view.feeds))
     if view.switches:
         tables.append(_switches(view.switches))
     if view.alarms:

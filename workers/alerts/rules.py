@@ -96,6 +96,8 @@ EXPRESSIONS: dict[str, Expression] = {
     "IntervalsMissMarket80": _coverage("0.8"),
     "CalibrationDrift": Gauge(Series("cornerman_calibration_drift"), (*FLEET_LABELS, "model")),
     "StateLags": Gauge(Series("cornerman_state_lag_days"), (*FLEET_LABELS, "model")),
+    "FeedSilent": Gauge(Series("cornerman_feed_silent_polls"), (*FLEET_LABELS, "feed")),
+    "FeedBudgetLow": Gauge(Series("cornerman_feed_budget_coverage"), (*FLEET_LABELS, "feed"), minimum=True),
     "PoolDown": Gauge(Series("up", (("job", "cornerman"),)), POOL_LABELS, minimum=True),
 }
 """What each alert of `ledger.operations.alert_table` that needs metrics reads from them."""

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger.contracts.failures import PermissionDeniedError
+from ledger.contracts.feeds import FeedStatus
 from ledger.contracts.reports import HealthCheck
 from ledger.jobs.claims import QUEUES
 from ledger.jobs.queue_stats import Backlog
@@ -26,6 +27,7 @@ from workers.pool.processes import is_alive
 
 STATE_LAG_SECONDS = 60.0
 """How long a measured lag of the champion's state is kept: it grows by days, and reads all fight results."""
+MAX_FEEDS = 20
 MAX_ALIASES = 20  # callers who may train can create any number of aliases
 _MB = 2**20
 
@@ -39,6 +41,7 @@ class LedgerSnapshot(Struct, frozen=True):
     drift: DriftFigures | None
     evicts: bool = False
     state_lag: StateLag | None = None
+    feeds: Sequence[FeedStatus] = ()
 
 
 class ChildrenSnapshot(Struct, frozen=True):
@@ -72,7 +75,12 @@ def snapshot_ledger(ledger: Ledger) -> LedgerSnapshot:
     aliases = {name: model["digest"] for model in ledger.models.all() for name in model["aliases"]}
     named = dict(sorted(aliases.items())[:MAX_ALIASES])
     return LedgerSnapshot(
-        ledger.queue_stats.backlog(), ledger.pools.alive(), named, ledger.drift_figures.latest(), _evicts(ledger)
+        ledger.queue_stats.backlog(),
+        ledger.pools.alive(),
+        named,
+        ledger.drift_figures.latest(),
+        _evicts(ledger),
+        feeds=ledger.feeds.all()[:MAX_FEEDS],
     )
 
 
@@ -153,4 +161,23 @@ def _ledger_gauges(ledger: LedgerSnapshot) -> dict[str, GaugeValues]:
         values["cornerman_calibration_drift"] = {(ledger.drift.model,): ledger.drift.drift}
     if ledger.state_lag is not None:
         values["cornerman_state_lag_days"] = {(ledger.state_lag.model,): ledger.state_lag.days}
-    return values
+    return values | _feed_gauges(ledger.feeds)
+
+
+def _feed_gauges(feeds: Sequence[FeedStatus]) -> dict[str, GaugeValues]:
+    values: dict[str, dict[tuple[str, ...], float]] = {}
+    for feed in feeds:
+        state = feed.state
+        known = {
+            "silent_polls": feed.silent_polls,
+            "last_success_timestamp_seconds": None if state.last_success is None else state.last_success.timestamp(),
+            "budget_remaining": state.budget.remaining,
+            "budget_coverage": None if state.done else state.budget.coverage,
+        }
+        for name, value in known.items():
+            if value is not None:
+                values.setdefault(f"cornerman_feed_{name}", {})[feed.name,] = value
+        runners = {"leader": float(feed.leader is not None), "standby": len(feed.standbys)}
+        for metric, counts in (("cornerman_feed_runners", runners), ("cornerman_feed_counts", feed.totals)):
+            values.setdefault(metric, {}).update({(feed.name, what): count for what, count in counts.items()})
+    return dict(values)

@@ -78,6 +78,22 @@ GAUGES: dict[str, GaugeDefinition] = {
     "cornerman_state_lag_days": GaugeDefinition(
         "Days since the oldest event that the champion's fighters' state does not contain (fleet)", ("model",)
     ),
+    "cornerman_feed_silent_polls": GaugeDefinition(
+        "Polls of a feed that should have succeeded since its last success, or leases without a leader (fleet)",
+        ("feed",),
+    ),
+    "cornerman_feed_last_success_timestamp_seconds": GaugeDefinition("When a feed last answered (fleet)", ("feed",)),
+    "cornerman_feed_runners": GaugeDefinition("Feed runners that lead a feed, or stand by (fleet)", ("feed", "role")),
+    "cornerman_feed_budget_remaining": GaugeDefinition(
+        "Credits that a feed has left; absent without a limit (fleet)", ("feed",)
+    ),
+    "cornerman_feed_budget_coverage": GaugeDefinition(
+        "Share of a feed's polls in the last day before its events that its budget pays for (fleet)", ("feed",)
+    ),
+    "cornerman_feed_counts": GaugeDefinition(
+        "Retrievals, quotes, changes, cards, faults and failures of a feed since it was registered (fleet)",
+        ("feed", "what"),
+    ),
 }
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from engine.model.bundle import Bundle
 from engine.simulation.league import League
+from ledger.contracts.feeds import FeedBudget, FeedState
 from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import (
     CheckHealth,
@@ -51,6 +52,7 @@ OF_ANSWERS = {"FightsUnanswered", "HighUncertainty", "SlowPredictions"}
 OF_THE_MARKET = {"IntervalsMissMarket95", "IntervalsMissMarket80"}
 OF_OTHER_POOLS = {"LeasesLost"}
 OF_STATES = {"StateLags"}
+OF_FEEDS = {"FeedSilent", "FeedBudgetLow"}
 OF_THE_SERVER = {"ServerEvicts"}  # in test_evicting_server.py
 
 
@@ -65,6 +67,7 @@ def test_none_is_left_out() -> None:
         OF_THE_MARKET,
         OF_OTHER_POOLS,
         OF_STATES,
+        OF_FEEDS,
         OF_THE_SERVER,
     ]
     told = [name for names in fired for name in names]
@@ -223,6 +226,18 @@ def test_a_champion_that_does_not_know_the_last_results_is_reported(
     alarm.fires("StateLags")
     ledger.aliases.set("champion", "b" * 64, user="test", reason="updated")
     alarm.clears("StateLags")
+
+
+def test_a_feed_without_a_leader_or_with_too_few_credits_is_reported(
+    ledger: Ledger, start_alarmed: Callable[..., tuple[Any, Alarm]]
+) -> None:
+    ledger.feeds.leases.join("ufc", "runner", source="a test", lease_seconds=0.1)
+    ledger.feeds.end_poll("ufc", FeedState(budget=FeedBudget(remaining=3, coverage=0.2)), totals={})
+    _, alarm = start_alarmed(concurrency=1)
+    alarm.fires(*OF_FEEDS)
+    ledger.feeds.leases.join("ufc", "runner", source="a test", lease_seconds=600.0)
+    ledger.feeds.end_poll("ufc", FeedState(budget=FeedBudget(remaining=300, coverage=1.0)), totals={})
+    alarm.clears(*OF_FEEDS)
 
 
 def test_jobs_taken_over_from_a_dead_pool_are_told(
