@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, post
+from litestar import Request, get, post
 from litestar.params import Parameter
 from litestar.response import Response
 from msgspec import Struct
@@ -26,6 +26,7 @@ from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import Failure
 from ledger.contracts.job_state import Receipt
 from ledger.contracts.jobs import MAX_QUOTE_AGE_SECONDS, DevigMethod, PredictCard
+from ledger.ledger import Ledger
 from producer.client import Client
 from producer.feed.odds_api import MAX_FEED_BYTES, read_feed
 from producer.feed.parsing import PriceFormat
@@ -117,10 +118,16 @@ def submit_feed(
     return json_response(reply, 201 if new else 200)
 
 
+@get("/v1/feeds", opt={"role": Role.READER}, sync_to_thread=True)
+def list_feeds(ledger: Ledger) -> Response[bytes]:
+    """Return the feeds that feed runners read, each with its leader, budget, last success and next poll."""
+    return json_response({"feeds": ledger.feeds.all()})
+
+
 def _submit(client: Client, card: PredictCard, key: str | None, options: dict[str, Any]) -> CardSubmission:
     if key is not None:
         return submit_card(client, card, key=key, **options)
     return enqueue_if_changed(client, card, **options)
 
 
-ROUTES = (submit_feed,)
+ROUTES = (list_feeds, submit_feed)

@@ -650,10 +650,93 @@ export interface FeatureShift {
   index: number;
 }
 
+/** The credits of a feed until the provider counts from 0 again. */
+export interface FeedBudget {
+  /**
+   * Credits that are left, by the last response, and by the own limit if that is less; None if there is no limit.
+   */
+  remaining?: number | null;
+  /** Credits used since then, by the last response. */
+  used?: number | null;
+  /** Credits that this feed has used of them, which the own limit is about. */
+  spent?: number;
+  /** The own limit; None without one. */
+  limit?: number | null;
+  /** Credits of one poll of the prices. */
+  cost?: number;
+  /** When the provider counts from 0 again. */
+  resets_at?: string | null;
+  /**
+   * Share of the polls of the last day and the last hours before the listed events for which the rest suffices, at
+   * most 1; None if there is no limit.
+   */
+  coverage?: number | null;
+}
+
+/** The failures of a feed since its last success: the last one's reason and message, and how many there were. */
+export interface FeedFailure {
+  reason: string;
+  message: string;
+  at: string;
+  count?: number;
+}
+
 /** The cards of a feed in order of time, and the failures of events that are on no card. */
 export interface FeedReply {
   cards: CardEntry[];
   events_refused: Failure[];
+}
+
+/** What a leader leaves for its operators and its successor after each poll. */
+export interface FeedState {
+  /** When the feed last answered; None before the first time. */
+  last_success?: string | null;
+  /** When its prices were last read. */
+  last_prices?: string | null;
+  /** The span before the next event that decides how often it is polled: `near`, `day`, `far` or `idle`. */
+  tier?: string;
+  /** Time between two polls now. */
+  interval_seconds?: number;
+  /** When the next poll is due; None after the end of a finite source. */
+  next_poll?: string | null;
+  budget?: FeedBudget;
+  /** Starts of the events that were listed last. */
+  starts?: string[];
+  /** The failures since the last success. */
+  failure?: FeedFailure | null;
+  /** The events that the last retrieval refused, one sentence each; at most 20. */
+  faults?: string[];
+  /** Of past prices and dumps: the moment that was read last. */
+  cursor?: string | null;
+  /** The source is finite and has been read to its end. */
+  done?: boolean;
+}
+
+/** The state of one registered feed. */
+export interface FeedStatus {
+  name: string;
+  /** Where it is read from, without secrets. */
+  source: string;
+  registered_at: string;
+  /** The feed runner that polls it; None if there is none. */
+  leader?: string | null;
+  /** Since when it leads. */
+  leader_since?: string | null;
+  /** How long there has been no leader; 0 if there is one. */
+  leaderless_seconds?: number;
+  /** Feed runners that would take over. */
+  standbys?: string[];
+  state?: FeedState;
+  attempted_at?: string | null;
+  /** Polls that were begun since the last one that ended. */
+  attempts?: number;
+  /** Polls that should have succeeded since the last success; with no leader, also the leases since it was lost. */
+  silent_polls?: number;
+  /**
+   * Counts since the feed was registered: `retrievals`, `quotes`, `changes`, `cards`, `faults`, and
+   * `failures.<reason>`.
+   */
+  totals?: Record<string, number>;
 }
 
 /**
@@ -988,6 +1071,10 @@ export interface JobSummary {
  * `anchor` is one more model that the challenger may not be worse than, and `tries` is how many challengers have
  * been compared for the champion's place, this one included: see `ledger.models.promotions`.
  *
+ * Each model is a digest or an alias, which is resolved when the job is claimed; the report has the digests. With
+ * an alias as `champion` the worker does what `cornerman models promote` does before: it compares with the alias's
+ * anchor, too, unless one is named, and counts the comparison as a try for the alias.
+ *
  * `schema_version` is 1: another one is `unsupported_schema`.
  */
 export interface JudgeModels {
@@ -1244,6 +1331,8 @@ export interface Overview {
   alarms?: DriftAlarm[];
   /** Findings of the last review. */
   drift?: DriftFigures | null;
+  /** Registered feeds. */
+  feeds?: FeedStatus[];
 }
 
 /**
@@ -2018,6 +2107,7 @@ export interface Operations {
   jobHistory: { arguments: { job_id: string; }; answer: JobHistory };
   cancelJob: { arguments: { job_id: string; }; answer: JobStatus };
   replayJob: { arguments: { job_id: string; retrain?: boolean; }; answer: Receipt };
+  listFeeds: { arguments: Record<string, never>; answer: { feeds: FeedStatus[]; } };
   submitFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; contributions?: boolean; strict?: boolean; "Idempotency-Key"?: string; "X-Correlation-ID"?: string; durable?: boolean; body: unknown[] | Record<string, unknown>; }; answer: FeedReply };
   checkFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; body: unknown[] | Record<string, unknown>; }; answer: CheckReply };
   listOutcomes: { arguments: { after?: string; limit?: number; }; answer: OutcomesReply };
@@ -2066,6 +2156,7 @@ export const OPERATIONS = {
   jobHistory: { method: "GET", url: "/v1/jobs/{job_id}/history", path: ["job_id"], query: [], header: [] },
   cancelJob: { method: "POST", url: "/v1/jobs/{job_id}/cancel", path: ["job_id"], query: [], header: [] },
   replayJob: { method: "POST", url: "/v1/jobs/{job_id}/replay", path: ["job_id"], query: ["retrain"], header: [] },
+  listFeeds: { method: "GET", url: "/v1/feeds", path: [], query: [], header: [] },
   submitFeed: { method: "POST", url: "/v1/feeds/odds", path: [], query: ["price_format", "model", "deadline", "priced_at", "devig_method", "debutant", "max_quote_age_seconds", "quote_age_limit_seconds", "contributions", "strict", "durable"], header: ["Idempotency-Key", "X-Correlation-ID"] },
   checkFeed: { method: "POST", url: "/v1/check", path: [], query: ["price_format", "model", "deadline", "priced_at", "devig_method", "debutant", "max_quote_age_seconds", "quote_age_limit_seconds"], header: [] },
   listOutcomes: { method: "GET", url: "/v1/outcomes", path: [], query: ["after", "limit"], header: [] },

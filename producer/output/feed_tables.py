@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ledger.contracts.feeds import FeedBudget, FeedStatus, RetrievalRecord
 from ledger.contracts.fight_changes import FightChange
+from producer.operations.feed_state import is_sound, state_text
 from producer.output.table_parts import NOTHING, STYLES, duration_text, wrapping_table
 
 
@@ -103,21 +104,6 @@ def retrievals_table(name: str, retrievals: Sequence[RetrievalRecord]) -> Table:
     return table
 
 
-def state_text(feed: FeedStatus) -> str:
-    """Return the state of a feed in a sentence."""
-    state = feed.state
-    if state.done:
-        return "read to its end"
-    if state.failure is not None:
-        times = f" ({state.failure.count} times)" if state.failure.count > 1 else ""
-        return f"fails{times}: {state.failure.message}"
-    if feed.leader is None:
-        return f"no feed runner since {duration_text(feed.leaderless_seconds)}"
-    if state.budget.exhausted:
-        return "its budget is used up"
-    return "runs" if state.last_success else "starts"
-
-
 def budget_text(budget: FeedBudget) -> str:
     """Return the budget in a few words."""
     if budget.remaining is None:
@@ -132,4 +118,4 @@ def moment_text(moment: datetime | None) -> str:
 
 
 def _style(feed: FeedStatus) -> str:
-    return STYLES["succeeded"] if state_text(feed) in ("runs", "read to its end") else STYLES["failed"]
+    return STYLES["succeeded"] if is_sound(feed) else STYLES["failed"]

@@ -46,6 +46,12 @@ def pool_command(pool: str, concurrency: int | None) -> list[str]:
     return command if concurrency is None else [*command, "--concurrency", str(concurrency)]
 
 
+def feed_command(source: str) -> list[str]:
+    """Return the command line of a feed runner. Raises NotInstalledError."""
+    require_modules("feed", "httpx", "prometheus_client", "stamina")
+    return [sys.executable, "-m", "producer.cli.main", "feed", "run", source]
+
+
 def gateway_command() -> list[str]:
     """Return the command line of a gateway. Raises NotInstalledError."""
     require_modules("http", "litestar", "uvicorn", "gateway")
@@ -65,16 +71,22 @@ def restart_delay_seconds(quick_exits: int) -> float:
 
 @dataclass
 class ServiceProcess:
-    """One process of the service, with its restarts; writes to `output`, by default to this process's output."""
+    """One process of the service, with its restarts; writes to `output`, by default to this process's output.
+
+    `refused` is its exit code for an invalid setting. After one of the `final_codes` it is not restarted.
+    """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
     output: IO[bytes] | None = None
+    refused: int = BAD_SETTING
+    final_codes: tuple[int, ...] = ()
     process: subprocess.Popen[bytes] | None = None
     quick_exits: int = 0
     started_at: float = 0.0
     restart_at: float = 0.0
+    ended: bool = False
 
     def start(self) -> None:
         """Start the process in its own session, so that Ctrl-C reaches only this process."""
@@ -96,7 +108,7 @@ class ServiceProcess:
         """
         now = time.monotonic()
         if self.process is None:
-            if now >= self.restart_at:
+            if now >= self.restart_at and not self.ended:
                 self.start()
             return None
         code = self.process.poll()
@@ -104,7 +116,10 @@ class ServiceProcess:
             return None
         self._sweep()
         self.process = None
-        if code == BAD_SETTING:
+        if code in self.final_codes:
+            self.ended = True
+            return f"the {self.name} has come to its end"
+        if code == self.refused:
             raise job_refused(f"the {self.name} rejects a setting; its message above names it")
         self.quick_exits = 0 if now - self.started_at > STABLE_SECONDS else self.quick_exits + 1
         delay_seconds = restart_delay_seconds(self.quick_exits)

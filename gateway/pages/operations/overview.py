@@ -13,15 +13,19 @@ from msgspec import Struct
 from gateway.pages.operations.runbook import runbook_address
 from gateway.pages.rendering import Live, render
 from gateway.security.caller import Caller, Role
+from ledger.contracts.feeds import FeedStatus
 from ledger.ledger import Ledger
 from ledger.operations.alert_table import CRITICAL, AlertKind
 from producer.operations.alerts import Alert, current_alerts
+from producer.operations.feed_state import is_sound, state_text
 from producer.operations.overview import Overview, overview, pool_state
 
 REFRESH_SECONDS = 5
 TOOLS = {
     "DeadLetters": ("/operations/dead-letters", "Dead letters"),
     "DriftAlarm": ("/operations/models", "Models"),
+    "FeedBudgetLow": ("/operations#feeds", "Feeds"),
+    "FeedSilent": ("/operations#feeds", "Feeds"),
     "HighErrorRate": ("/operations/jobs?state=failed", "Failed jobs"),
     "JobsExpire": ("/operations/jobs?state=expired", "Expired jobs"),
     "NoChampion": ("/operations/models", "Models"),
@@ -71,6 +75,14 @@ class ShownQueue(Struct, frozen=True):
     paused: bool
 
 
+class ShownFeed(Struct, frozen=True):
+    """A feed as the page shows it: with its state in words, and whether that is as it should be."""
+
+    status: FeedStatus
+    state: str
+    sound: bool
+
+
 @get("/operations", opt={"role": Role.OPERATOR}, sync_to_thread=True, include_in_schema=False)
 def get_operations(
     request: Request[Caller, Any, Any], ledger: Ledger, alert_kinds: Sequence[AlertKind]
@@ -88,6 +100,7 @@ def get_operations(
         alerts=[ShownAlert(alert, runbook_address(alert.name), TOOLS.get(alert.name)) for alert in alerts],
         pools=[_pool(pool) for pool in view.pools],
         queues=_queues(view),
+        feeds=[ShownFeed(feed, state_text(feed), is_sound(feed)) for feed in view.feeds],
         view=view,
         seen_at=datetime.now(UTC),
     )

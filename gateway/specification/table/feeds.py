@@ -7,8 +7,9 @@ from typing import get_args
 from gateway.api.check import CheckReply
 from gateway.api.feeds import FeedReply
 from gateway.security.caller import Role
-from gateway.specification.operations import Answer, Operation, Parameter, query
+from gateway.specification.operations import Answer, Operation, Parameter, object_of, query
 from gateway.specification.table.jobs import CORRELATION, DURABLE, KEY
+from ledger.contracts.feeds import FeedStatus
 from ledger.contracts.jobs import CHAMPION, MAX_QUOTE_AGE_SECONDS, DevigMethod
 from producer.feed.parsing import PriceFormat
 
@@ -59,7 +60,17 @@ EXAMPLE = [
     }
 ]
 
+TYPES = (FeedStatus,)
 OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/v1/feeds",
+        name="listFeeds",
+        tag="operations",
+        summary="Return the feeds that feed runners read, each with its leader, budget, last success and next poll.",
+        role=Role.READER,
+        answers={200: Answer(description="The feeds.", body=object_of(feeds=[FeedStatus]))},
+    ),
     Operation(
         method="POST",
         path="/v1/feeds/odds",

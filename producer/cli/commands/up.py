@@ -19,9 +19,11 @@ from ledger.contracts.failures import LedgerUnavailableError
 from ledger.server.embedded_server import EmbeddedServer, find_running
 from producer.client import Client
 from producer.output.console import Console, json_option, pass_console
+from producer.output.exit_codes import ExitCode
 from producer.service.service_process import (
     POOLS,
     ServiceProcess,
+    feed_command,
     gateway_command,
     pool_command,
     require_modules,
@@ -64,6 +66,13 @@ class StopSignal:
 @click.option("--train", type=click.IntRange(min=1), help="Number of processes that train.", metavar="N")
 @click.option("--monitor", type=click.IntRange(min=1), help="Number of processes that monitor models.", metavar="N")
 @click.option("--http", is_flag=True, help="Run a gateway, too, for HTTP and the pages: see `cornerman serve`.")
+@click.option(
+    "--feed",
+    "feeds",
+    multiple=True,
+    metavar="SOURCE",
+    help="Run a feed runner, too: see `cornerman feed run`. Repeatable.",
+)
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
 @json_option
 @pass_console
@@ -73,6 +82,7 @@ def up(
     train: int | None,
     monitor: int | None,
     http: bool,
+    feeds: tuple[str, ...],
     until_stdin_closes: bool,
 ) -> None:
     """Run a server and the worker pools until Ctrl-C.
@@ -82,12 +92,24 @@ def up(
     """
     commands = {name: pool_command(name, count) for name, count in zip(POOLS, (predict, train, monitor), strict=True)}
     gateway = gateway_command() if http else []
+    readers = {source: feed_command(source) for source in feeds}
     folder = make_data_folder()
     with StopSignal() as stop, _server(console, folder) as url:
         environment = child_environment(url, folder)
         processes = [ServiceProcess(f"{name} pool", command, environment) for name, command in commands.items()]
         if http:  # what it prints is no part of this command's output
             processes.append(ServiceProcess("gateway", gateway, environment, output=sys.stderr.buffer))
+        processes += [
+            ServiceProcess(
+                f"feed runner of {source}",
+                command,
+                environment,
+                output=sys.stderr.buffer,
+                refused=ExitCode.REFUSED,
+                final_codes=(ExitCode.OK, ExitCode.PARTLY_REFUSED),
+            )
+            for source, command in readers.items()
+        ]
         try:
             for process in processes:
                 process.start()

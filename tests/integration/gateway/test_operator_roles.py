@@ -22,6 +22,7 @@ CHANGES = [
 READ = [
     "/v1/status",
     "/v1/alerts",
+    "/v1/feeds",
     "/v1/pools",
     "/v1/queues",
     "/v1/controls",

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ledger.contracts.feeds import FeedBudget, FeedState
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
 from ledger.models.drift_alarms import DriftAlarm
@@ -44,6 +45,20 @@ def test_the_state_of_the_service_is_read_as_the_commands_show_it(http: httpx.Cl
     assert alerts["NoPool"]["runbook"] == "docs/guides/operators.md#nopool"
     while claims := gateway_ledger.claim("predict", "n#1/1"):
         gateway_ledger.cancel(claims[0].job_id)
+
+
+def test_feeds_are_listed_with_their_leaders_and_budgets(http: httpx.Client, gateway_ledger: Ledger) -> None:
+    gateway_ledger.feeds.leases.join("ufc", "ringside#1", source="odds.example", lease_seconds=60.0)
+    gateway_ledger.feeds.end_poll("ufc", FeedState(budget=FeedBudget(remaining=7)), totals={"quotes": 4})
+    (feed,) = http.get("/v1/feeds").json()["feeds"]
+    assert (feed["name"], feed["source"], feed["leader"]) == ("ufc", "odds.example", "ringside#1")
+    assert (feed["state"]["budget"]["remaining"], feed["totals"]) == (7, {"quotes": 4})
+    assert [each["name"] for each in http.get("/v1/status").json()["feeds"]] == ["ufc"]
+    html = http.get("/operations", headers={"Accept": "text/html"}).text
+    assert 'aria-label="Feeds"' in html
+    assert "odds.example" in html
+    gateway_ledger.feeds.leases.leave("ufc", "ringside#1")
+    gateway_ledger.feeds.remove("ufc")
 
 
 def test_a_control_is_set_with_a_reason_and_audited_under_the_caller(http: httpx.Client) -> None:
