@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -19,7 +20,8 @@ from producer.feed_runner.feed_writer import FeedWriter, StoppedError, fault_sen
 from producer.feed_runner.poll_plan import FOREVER, next_poll, plan_polls, tier_at
 from producer.feed_runner.reading import Reading, Retrieval
 from producer.feed_runner.settings import FeedSettings
-from producer.feed_runner.sources.odds_api import OddsApiSource
+from producer.feed_runner.sources.odds_api import SCORES_COST, OddsApiSource
+from producer.feed_runner.sources.scores import ScoresFolder
 
 MAX_STARTS = 200
 RATE_LIMIT_SECONDS = 30.0
@@ -44,6 +46,8 @@ class LiveLoop:
         self._source = source
         self._settings = writer.settings
         self._led = False
+        folder, every_seconds = writer.settings.feed_scores, writer.settings.feed_scores_seconds
+        self._scores = ScoresFolder(Path(folder), every_seconds) if folder else None
 
     def run(self, *, once: bool = False) -> bool:
         """Poll until the runner is to end, or until the end of one poll. Return True if the last poll succeeded."""
@@ -76,12 +80,33 @@ class LiveLoop:
             # A runner was started again, perhaps with a corrected key.
             writer.state = replace(writer.state, next_poll=now)
         state = self._current(writer.state, now)
+        if self._scores is not None and self._scores.is_due(now.timestamp()):
+            state = self._read_scores(self._scores, state, now)
         due = due_poll(state, now.timestamp(), self._settings)
         at = max(due.at, self._after_unended(state))
         if at > now.timestamp() and not at_once:
             writer.leadership.wait(min(at - now.timestamp(), writer.leadership.asks_every_seconds))
             return None
         return self._poll(state, prices=due.prices or (at_once and not state.budget.exhausted))
+
+    def _read_scores(self, scores: ScoresFolder, state: FeedState, now: datetime) -> FeedState:
+        """Read the scores if the budget has more than the next poll of the prices needs; return the state after."""
+        scores.failed(now)  # unless it succeeds
+        left = state.budget.remaining
+        if left is not None and left < SCORES_COST + state.budget.cost:
+            self._writer.tell_once(logging.WARNING, "scores not read", reason="the credits are kept for prices")
+            return state
+        cost = 0
+        try:
+            retrieval, usage = self._source.scores()
+            cost = SCORES_COST
+            scores.keep(retrieval)
+        except RetrievalError as error:
+            usage = error.usage
+            self._writer.tell_once(logging.WARNING, "scores not read", reason=str(error))
+        state = replace(state, budget=budgets.settled(state.budget, usage, cost))
+        self._writer.state = state
+        return state
 
     def _poll(self, state: FeedState, *, prices: bool) -> bool:
         writer, cost = self._writer, state.budget.cost if prices else 0

@@ -61,6 +61,8 @@ class FeedSettings:
     feed_attempts: int = _setting(3, "attempts in one poll, if the provider fails or does not answer")
     feed_retry_seconds: float = _setting(1.0, "delay after the first failed attempt; each further one is twice as long")
     feed_slow_retry_seconds: float = _setting(900.0, "time to the next poll after a refusal that lasts, such as 401")
+    feed_scores: str = _setting("", "folder in which the provider's scores are kept; by default they are not read")
+    feed_scores_seconds: float = _setting(3600.0, "time between two readings of the scores, each of two credits")
     feed_keep: str = _setting("", "folder in which payloads are kept, compressed; by default they are not")
     feed_scan_seconds: float = _setting(5.0, "with --follow: how often folders are searched for new dumps")
     feed_metrics_host: str = _setting("127.0.0.1", "address on which metrics are served")

@@ -21,6 +21,9 @@ from producer.feed_runner.sources.http_client import ProviderClient
 
 HISTORICAL_COST = 10
 """How many times as many credits past prices cost."""
+SCORES_DAYS = 3
+"""Days back to which the provider has scores."""
+SCORES_COST = 2
 
 
 class Retrieved(NamedTuple):
@@ -67,6 +70,10 @@ class OddsApiSource:
         """Retrieve the last snapshot of the prices at or before a moment. Raises RetrievalError."""
         date = moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         return self._get(f"{self._past}/odds", {**self._prices, "date": date})
+
+    def scores(self) -> Retrieved:
+        """Retrieve the results of the last three days; it costs `SCORES_COST`. Raises RetrievalError."""
+        return self._get(f"{self._sport}/scores", {"daysFrom": str(SCORES_DAYS), "dateFormat": "iso"})
 
     def _get(self, path: str, parameters: dict[str, str]) -> Retrieved:
         answer = self._client.get(path, parameters)
