@@ -27,6 +27,7 @@ from ledger.contracts.failures import (
 )
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
+from ledger.contracts.job_reports.bets_report import BetsReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
@@ -51,6 +52,7 @@ from ledger.contracts.jobs import (
     Quote,
     Replay,
     ReproduceTraining,
+    ReviewBets,
     ReviewModel,
     SettleBets,
     TrainEnsemble,
@@ -124,6 +126,7 @@ __all__ = [
     "BacktestReport",
     "Bet",
     "BetSettlementReport",
+    "BetsReport",
     "BootstrapConfig",
     "BootstrapError",
     "BundleCorruptError",
@@ -192,6 +195,7 @@ __all__ = [
     "ReplayReport",
     "Report",
     "ReproduceTraining",
+    "ReviewBets",
     "ReviewModel",
     "ReviewReport",
     "ServedState",

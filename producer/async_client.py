@@ -21,6 +21,7 @@ from typing import Self, Unpack, overload
 from ledger.async_ledger import AsyncLedger
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
+from ledger.contracts.job_reports.bets_report import BetsReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
@@ -37,6 +38,7 @@ from ledger.contracts.jobs import (
     PredictCard,
     Replay,
     ReproduceTraining,
+    ReviewBets,
     ReviewModel,
     SettleBets,
     TrainEnsemble,
@@ -122,6 +124,8 @@ class AsyncClient:
     ) -> Receipt[ReplayReport]: ...
     @overload
     async def enqueue(self, job: ReviewModel, **submission: Unpack[SubmitOptions]) -> Receipt[ReviewReport]: ...
+    @overload
+    async def enqueue(self, job: ReviewBets, **submission: Unpack[SubmitOptions]) -> Receipt[BetsReport]: ...
     @overload
     async def enqueue(self, job: CompareModels, **submission: Unpack[SubmitOptions]) -> Receipt[ComparisonReport]: ...
     @overload

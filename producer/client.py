@@ -26,6 +26,7 @@ from typing import TypeVar, Unpack, overload
 from ledger.contracts.failures import JobFailedError, UnknownJobError
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
+from ledger.contracts.job_reports.bets_report import BetsReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
@@ -42,6 +43,7 @@ from ledger.contracts.jobs import (
     PredictCard,
     Replay,
     ReproduceTraining,
+    ReviewBets,
     ReviewModel,
     SettleBets,
     TrainEnsemble,
@@ -144,6 +146,8 @@ class Client:
     ) -> Receipt[ReplayReport]: ...
     @overload
     def enqueue(self, job: ReviewModel, **submission: Unpack[SubmitOptions]) -> Receipt[ReviewReport]: ...
+    @overload
+    def enqueue(self, job: ReviewBets, **submission: Unpack[SubmitOptions]) -> Receipt[BetsReport]: ...
     @overload
     def enqueue(self, job: CompareModels, **submission: Unpack[SubmitOptions]) -> Receipt[ComparisonReport]: ...
     @overload

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
+from ledger.contracts.job_reports.bets_report import BetsReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
@@ -30,6 +31,7 @@ from ledger.contracts.jobs import (
     Quote,
     Replay,
     ReproduceTraining,
+    ReviewBets,
     ReviewModel,
     SettleBets,
     ShadowCard,
@@ -62,6 +64,7 @@ REPORT_OF: dict[type[Struct], type[Struct]] = {
     ReproduceTraining: ReplayReport,
     ReviewModel: ReviewReport,
     CompareModels: ComparisonReport,
+    ReviewBets: BetsReport,
     CollectGarbage: GarbageReport,
     ArchivePrices: PriceArchiveReport,
     SettleBets: BetSettlementReport,

@@ -422,6 +422,24 @@ class SettleBets(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     deadline: Moment | None = None
 
 
+class ReviewBets(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="review_bets"):
+    """Review the settled bets of a mode, and what abstaining has cost or saved.
+
+    Without `mode` the bets of the present mode are reviewed. `since` and `until` are about the start of the card.
+    `rule`: only bets by the rules whose digest begins so. `rules_tried`: how many rules were tried in all, if that is
+    more than those that have bets.
+    """
+
+    schema_version: int = field(default_factory=current_schema_version)
+    mode: Literal["paper", "live"] | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    rule: Annotated[str, Meta(pattern="^[0-9a-f]{4,64}$")] | None = None
+    rules_tried: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    nonce: Annotated[str, Meta(max_length=64)] = ""
+    deadline: Moment | None = None
+
+
 Job = (
     PredictCard
     | TrainEnsemble
@@ -439,6 +457,7 @@ Job = (
     | UpdateModel
     | ArchivePrices
     | SettleBets
+    | ReviewBets
 )
 """Every job that can be submitted."""
 
@@ -458,6 +477,7 @@ ROUTES: dict[str, Route] = {
     "compare_models": Route("monitor", 300.0),
     "archive_prices": Route("monitor", 600.0),
     "settle_bets": Route("monitor", 300.0),
+    "review_bets": Route("monitor", 300.0),
     "train_ensemble": Route("train", 3600.0),
     "backtest": Route("train", 14_400.0),
     "judge_models": Route("train", 14_400.0),

@@ -43,6 +43,10 @@ class PredictionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
         model has none.
     state_cutoff
         Last day of the fighters' state that the answer came from, None if it came from none.
+    fight_id
+        Id of the fight; None in entries of earlier versions.
+    offered
+        Best decimal price of each fighter, net of commission, None without one; None in entries of earlier versions.
     at
         When the answer was settled; set by the server.
     """
@@ -62,6 +66,8 @@ class PredictionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     bet_on: Literal[0, 1] | None = None
     bins: str = ""
     state_cutoff: date | None = None
+    fight_id: str | None = None
+    offered: tuple[float | None, float | None] | None = None
     at: datetime | None = None
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
+from ledger.contracts.job_reports.bets_report import BetsReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
@@ -306,5 +307,6 @@ Report = (
     | UpdateReport
     | PriceArchiveReport
     | BetSettlementReport
+    | BetsReport
 )
 """Every report that a job can end with."""

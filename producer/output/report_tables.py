@@ -6,7 +6,7 @@ in `Text`, so that it is never parsed as markup.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
+from ledger.contracts.job_reports.bets_report import BetsReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
@@ -37,6 +38,7 @@ from ledger.contracts.reports import (
 )
 from ledger.models.aliases import CHALLENGER
 from producer.output.backtest_tables import backtest_tables
+from producer.output.bet_review.review_tables import bet_review_tables
 from producer.output.card_tables import card_tables
 from producer.output.contribution_tables import contributions_text
 from producer.output.decision_text import decision_text
@@ -50,32 +52,10 @@ from producer.output.update_tables import update_tables
 
 def report_tables(report: Report, card: PredictCard | None = None) -> list[Table]:
     """Return the tables of any report; `card` is the job of a card's report."""
-    match report:
-        case CardReport():
-            return card_tables(report, card)
-        case TrainingReport():
-            return [training_table(report)]
-        case BacktestReport():
-            return backtest_tables(report)
-        case JudgementReport():
-            return judgement_tables(report)
-        case HealthReport():
-            return [health_table(report)]
-        case ReplayReport():
-            return replay_tables(report)
-        case ComparisonReport():
-            return comparison_tables(report)
-        case ReviewReport():
-            return review_tables(report)
-        case ShadowReport() | PartReport() | PriceArchiveReport() | BetSettlementReport():
-            return [_counts_table(report)]
-        case GarbageReport():
-            return _garbage_tables(report)
-        case UpdateReport():
-            return update_tables(report)
+    return card_tables(report, card) if isinstance(report, CardReport) else _TABLES[type(report)](report)
 
 
-def _counts_table(report: ShadowReport | PartReport | PriceArchiveReport | BetSettlementReport) -> Table:
+def _counts_table(report: ShadowReport | PartReport | PriceArchiveReport | BetSettlementReport) -> list[Table]:
     titles = {
         ShadowReport: "Shadow",
         PartReport: "Part",
@@ -87,7 +67,7 @@ def _counts_table(report: ShadowReport | PartReport | PriceArchiveReport | BetSe
         row["months"] = ", ".join(report.months) or NOTHING
     if isinstance(report, BetSettlementReport):
         row |= {name: ", ".join(row[name]) or NOTHING for name in ("waiting", "unclear")}
-    return records_table(titles[type(report)], list(row), [row])
+    return [records_table(titles[type(report)], list(row), [row])]
 
 
 def _garbage_tables(report: GarbageReport) -> list[Table]:
@@ -202,3 +182,22 @@ def _written(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or NOTHING
     return NOTHING if value is None else f"{value:,.4g}" if isinstance(value, float) else str(value)
+
+
+_TABLES: Mapping[type[Report], Callable[[Any], list[Table]]] = {
+    TrainingReport: lambda report: [training_table(report)],
+    BacktestReport: backtest_tables,
+    JudgementReport: judgement_tables,
+    HealthReport: lambda report: [health_table(report)],
+    ReplayReport: replay_tables,
+    ComparisonReport: comparison_tables,
+    ReviewReport: review_tables,
+    BetsReport: bet_review_tables,
+    ShadowReport: _counts_table,
+    PartReport: _counts_table,
+    PriceArchiveReport: _counts_table,
+    BetSettlementReport: _counts_table,
+    GarbageReport: _garbage_tables,
+    UpdateReport: update_tables,
+}
+"""By type of report, except that of a card."""

@@ -32,6 +32,7 @@ HandlerRegistry = Mapping[str, str | Handler]
 HANDLERS: HandlerRegistry = {
     "predict_card": "workers.handlers.prediction.prediction_log:predict_and_log",
     "review_model": "workers.handlers.monitoring.review_model:review_model",
+    "review_bets": "workers.handlers.monitoring.review_bets:review_bets",
     "compare_models": "workers.handlers.monitoring.compare_models:compare_models",
     "archive_prices": "workers.handlers.archive_prices:archive_prices",
     "settle_bets": "workers.handlers.monitoring.settle_bets:settle_bets",

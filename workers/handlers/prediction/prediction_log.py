@@ -8,9 +8,10 @@ from typing import Literal
 import structlog
 
 from engine.data.fighter_names import fighter_name_key
+from engine.market.consensus import net_price
 from ledger.contracts.jobs import Fight, PredictCard
 from ledger.contracts.prediction_record import PredictionInterval, PredictionPage, PredictionRecord, PredictionRole
-from ledger.contracts.reports import CardReport, FightReport
+from ledger.contracts.reports import CardReport, FighterAnswer, FightReport
 from workers.handlers.prediction.fight_features import first_corner
 from workers.handlers.prediction.predict_card import CardAnswer, answer_card
 from workers.jobs.context import JobContext
@@ -56,8 +57,8 @@ def _entry(
 ) -> tuple[str, PredictionRecord]:
     listed = (fight.fighters[0].name, fight.fighters[1].name)
     swap = fighter_name_key(listed[1]) < fighter_name_key(listed[0])
-    first = fight.fighters[1 if swap else 0]
-    fighters = (listed[1], listed[0]) if swap else listed
+    first, second = fight.fighters[::-1] if swap else fight.fighters
+    fighters = (first.name, second.name)
     entry = PredictionRecord(
         day=job.event_start.astimezone(UTC).date(),
         fighters=fighters,
@@ -73,9 +74,15 @@ def _entry(
         reasons=fight.decision.reasons,
         bins=bins,
         state_cutoff=None if report.state is None or asked.features is not None else report.state.cutoff,
+        fight_id=fight.id,
+        offered=(_offered(first), _offered(second)),
         bet_on=_position(fight.decision.fighter, fighters) if fight.decision.action == "bet" else None,
     )
     return fight_key(listed), entry
+
+
+def _offered(fighter: FighterAnswer) -> float | None:
+    return None if fighter.best is None else net_price(fighter.best.price, fighter.best.commission)
 
 
 def _red(corner: str, swap: bool) -> Literal[0, 1] | None:

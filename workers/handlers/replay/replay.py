@@ -49,6 +49,7 @@ _REASONS_BY_KIND: Mapping[str, NotReplayableReason] = {
     "settle_bets": "changes_things",
     "review_model": "results_decided",
     "compare_models": "results_decided",
+    "review_bets": "results_decided",
 }
 # The checks of a health report that depend on the model; the other checks depend on the worker.
 _CHECKS_OF_THE_MODEL = ("model_loaded", "prediction")
