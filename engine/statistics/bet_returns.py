@@ -8,7 +8,7 @@ that the same bets have the same interval.
 References
 ----------
 Efron and Tibshirani (1993), "An Introduction to the Bootstrap", chapter 12.5.
-Holm (1979), "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6.
+Holm (1979), "A simple sequentially rejective multiple test procedure".
 """
 
 from __future__ import annotations

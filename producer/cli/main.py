@@ -13,6 +13,7 @@ from ledger.contracts.failures import JobFailedError, JobRefusedError
 from ledger.server.server_memory import EvictionWarning
 from producer.cli.commands.backtest import backtest
 from producer.cli.commands.bets.audit import audit
+from producer.cli.commands.bets.bets import bets
 from producer.cli.commands.check import check
 from producer.cli.commands.demo import demo
 from producer.cli.commands.enqueue import enqueue
@@ -134,6 +135,7 @@ for command in (
     status,
     alerts,
     audit,
+    bets,
     health,
     models,
     fight_results,

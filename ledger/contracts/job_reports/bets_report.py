@@ -7,9 +7,11 @@ wins or losses.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import date, datetime
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta, Struct, field
 
 from ledger.contracts.job_reports.backtest_report import Estimate
@@ -168,3 +170,8 @@ class BetsReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="bets_
     unpriced: int = 0
     waiting: int = 0
     days: Annotated[tuple[ReviewedDay, ...], Meta(max_length=MAX_REVIEWED_DAYS)] = ()
+
+
+def rules_digest(rules: DecisionRules) -> str:
+    """Return the SHA-256 of the JSON of rules with all of their values."""
+    return hashlib.sha256(msgspec.json.encode(msgspec.structs.asdict(rules), order="sorted")).hexdigest()

@@ -17,12 +17,12 @@ _COLUMNS = ("bets", "events", "won", "staked", "profit", "return on stake", "clo
 
 
 class ReviewTables(NamedTuple):
-    """The tables of a review by subject; `groups` are by bookmaker and by probability."""
+    """The tables of a review by subject, as far as there are bets; `groups` are by bookmaker and by probability."""
 
     total: Table
-    rules: Table
+    rules: tuple[Table, ...]
     groups: tuple[Table, ...]
-    abstentions: Table
+    abstentions: tuple[Table, ...]
 
 
 def review_tables_by_subject(report: BetsReport) -> ReviewTables:
@@ -37,11 +37,9 @@ def review_tables_by_subject(report: BetsReport) -> ReviewTables:
 
 
 def bet_review_tables(report: BetsReport) -> list[Table]:
-    """Return all tables in the order in which they are shown; none for rules without bets."""
+    """Return all tables in the order in which they are shown."""
     tables = review_tables_by_subject(report)
-    rules = [tables.rules] if report.rules else []
-    abstentions = [tables.abstentions] if report.abstentions else []
-    return [tables.total, *rules, *tables.groups, *abstentions]
+    return [tables.total, *tables.rules, *tables.groups, *tables.abstentions]
 
 
 def range_text(report: BetsReport) -> str:
@@ -66,32 +64,38 @@ def few_results(figures: BetFigures) -> str:
 
 
 def _total(report: BetsReport) -> Table:
-    table = number_table(range_text(report), "", *_COLUMNS, "drawdown", "longest losing run")
-    table.add_row("all", *_figure_cells(report.total), *_drawdown_cells(report.drawdown))
+    table = number_table(range_text(report), "", *_COLUMNS)
+    table.add_row("all", *_figure_cells(report.total))
+    fall, run = _drawdown_cells(report.drawdown)
     counts = f"{report.open:,} open, {report.void:,} void; bankroll before: {report.start:,}"
-    table.caption = "; ".join(
-        filter(None, (counts, few_results(report.total), "amounts in the smallest unit; [95% interval], by event"))
-    )
+    lost = f"drawdown {fall}, longest losing run {run}"
+    notes = (few_results(report.total), "amounts in the smallest unit; [95% interval], by event")
+    table.caption = "; ".join(filter(None, (counts, lost, *notes)))
     return table
 
 
-def _rules(report: BetsReport) -> Table:
+def _rules(report: BetsReport) -> tuple[Table, ...]:
+    if not report.rules:
+        return ()
     title = f"By decision rules: {report.rules_tried:,} were tried, so the best is partly luck"
-    columns = ("rules", *_COLUMNS, "return, all rules at once", "p-value", "drawdown", "longest losing run")
-    table = number_table(title, *columns)
+    figures = number_table(title, "rules", *_COLUMNS)
+    names = number_table(
+        "The rules", "rules", "values", "return, all rules at once", "p-value", "drawdown", "longest losing run"
+    )
     for rule in report.rules:
-        table.add_row(
-            f"{rule.digest[:12]} ({rules_text(rule.rules)})",
-            *_figure_cells(rule.figures),
+        figures.add_row(rule.digest[:12], *_figure_cells(rule.figures))
+        names.add_row(
+            rule.digest[:12],
+            rules_text(rule.rules),
             share_text(rule.simultaneous),
             NOTHING if rule.p_value is None else f"{rule.p_value:.3f}",
             *_drawdown_cells(rule.drawdown),
         )
-    table.caption = (
+    names.caption = (
         "all rules at once: intervals that hold together for all rules that were tried (Bonferroni); "
         "p-value: of no return above 0, adjusted for all of them (Holm)"
     )
-    return table
+    return figures, names
 
 
 def _groups(title: str, groups: Iterable[BetGroup]) -> Table:
@@ -101,7 +105,9 @@ def _groups(title: str, groups: Iterable[BetGroup]) -> Table:
     return table
 
 
-def _abstentions(report: BetsReport) -> Table:
+def _abstentions(report: BetsReport) -> tuple[Table, ...]:
+    if not report.abstentions:
+        return ()
     table = number_table(
         "Fights without a bet: one unit on the best side at the offered price",
         *("reason", "fights", "made in units", "per fight"),
@@ -113,7 +119,7 @@ def _abstentions(report: BetsReport) -> Table:
         "above 0 it was forgone, below 0 it was saved; a fight counts under each of its reasons; "
         f"{report.unpriced:,} had no price, {report.waiting:,} fights have no result yet"
     )
-    return table
+    return (table,)
 
 
 def _figure_cells(figures: BetFigures) -> tuple[str, ...]:

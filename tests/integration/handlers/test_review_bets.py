@@ -14,14 +14,14 @@ from msgspec.structs import replace
 from engine.market.consensus import devig
 from ledger.contracts.bets import BetResult, PlacedBet
 from ledger.contracts.failures import JobRefusedError
-from ledger.contracts.job_reports.bets_report import BetsReport
+from ledger.contracts.job_reports.bets_report import BetsReport, rules_digest
 from ledger.contracts.jobs import DecisionRules, Fight, Fighter, Quote, ReviewBets, TrainEnsemble
 from ledger.contracts.prediction_record import PredictionPage, PredictionRecord
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Ledger, Settlement
 from ledger.models.fight_results import FightResult
 from tests.support.handler_context import claim_of
-from workers.handlers.monitoring.review_bets import review_bets, rules_digest
+from workers.handlers.monitoring.review_bets import review_bets
 from workers.jobs.context import JobContext
 from workers.settings import WorkerSettings
 

@@ -228,6 +228,10 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
     shop("operator", "tokens revoke", token, *WHY)
     shop("operator", "tokens history")
 
+    # Bets.
+    for role in ("producer", "operator"):
+        shop(role, "bets review", "--wait")
+
     # The controls.
     shop("operator", "set", "max_threads=1", *WHY)
     shop("operator", "unset", "max_threads", *WHY)
@@ -235,6 +239,7 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
     shop("operator", "pause", "predict", *WHY)
     for role in ("reader", "operator"):
         shop(role, "alerts", ends=ExitCode.FAILED)
+        shop(role, "bets export", "--output", str(shop.folder / "bets.csv"))
         shop(role, "audit export", "--output", str(shop.folder / "audit.jsonl"))
     for role in ("producer", "operator"):
         shop(role, *enqueue, f"late card of {role}", "--durable")

@@ -17,6 +17,16 @@ from ledger.contracts.bets import BettingRoom
 from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.job_reports.backtest_report import CalibrationLine, Estimate, IntervalCoverage, ReliabilityBin
 from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
+from ledger.contracts.job_reports.bets_report import (
+    AbstentionReview,
+    BetFigures,
+    BetGroup,
+    BetsReport,
+    ClosingFigures,
+    DrawdownFigures,
+    ReviewedDay,
+    RuleReview,
+)
 from ledger.contracts.job_reports.judgement_report import (
     EvaluatedCoverage,
     EvaluatedForecast,
@@ -68,6 +78,7 @@ from ledger.contracts.jobs import (
     Quote,
     Replay,
     ReproduceTraining,
+    ReviewBets,
     ReviewModel,
     SettleBets,
     ShadowCard,
@@ -277,6 +288,10 @@ JOBS: dict[str, Job] = {
     "job_retrain_full": ReproduceTraining(job_id="j", nonce="n", deadline=NIGHT),
     "job_review_model_plain": ReviewModel(),
     "job_review_model_full": ReviewModel(model=DIGEST, nonce="n", deadline=NIGHT),
+    "job_review_bets_plain": ReviewBets(),
+    "job_review_bets_full": ReviewBets(
+        mode="live", since=NIGHT, until=NIGHT, rule="0a1b2c3d", rules_tried=7, nonce="n", deadline=NIGHT
+    ),
     "job_compare_models_plain": CompareModels(),
     "job_compare_models_full": CompareModels(champion=DIGEST, challenger="next", nonce="n", deadline=NIGHT),
     "job_shadow_card": ShadowCard(card="c1", deadline=NIGHT),
@@ -326,6 +341,20 @@ ORIGINS: dict[str, Provenance] = {
         claimed_at=NIGHT, models={"champion": DIGEST}, controls={}, surroundings=SURROUNDINGS, devig_method="power"
     ),
 }
+BET_FIGURES = BetFigures(
+    bets=40,
+    events=12,
+    won=21,
+    staked=40_000,
+    profit=2000,
+    return_on_stake=Estimate(value=0.05, lower=-0.1, upper=0.21),
+    closing=ClosingFigures(
+        bets=38,
+        edge=Estimate(value=0.02, lower=0.01, upper=0.03),
+        log_ratio=Estimate(value=0.019, lower=0.009, upper=0.029),
+        beaten=Estimate(value=0.7, lower=0.55, upper=0.85),
+    ),
+)
 REPORTS: dict[str, Report] = {
     "report_card": CardReport(
         card_id="UFC 400",
@@ -711,6 +740,48 @@ REPORTS: dict[str, Report] = {
             AnswerStates(forecast="champion", fresh=12, lagging=0),
             AnswerStates(forecast="challenger", fresh=2, lagging=9),
         ),
+    ),
+    "report_bets_empty": BetsReport(
+        mode="paper",
+        since=None,
+        until=None,
+        start=1_000_000,
+        open=0,
+        void=0,
+        total=BetFigures(bets=0, events=0, won=0, staked=0, profit=0),
+        drawdown=DrawdownFigures(amount=0, share=0.0, longest_losing_run=0),
+        rules_tried=0,
+    ),
+    "report_bets": BetsReport(
+        mode="live",
+        since=NIGHT,
+        until=NIGHT,
+        start=1_000_000,
+        open=2,
+        void=1,
+        total=BET_FIGURES,
+        drawdown=DrawdownFigures(amount=4200, share=0.0042, longest_losing_run=4),
+        rules_tried=3,
+        rules=(
+            RuleReview(
+                digest=DIGEST,
+                rules=DecisionRules(kelly_fraction=0.1),
+                figures=BET_FIGURES,
+                drawdown=DrawdownFigures(amount=4200, share=None, longest_losing_run=4),
+                simultaneous=Estimate(value=0.05, lower=-0.2, upper=0.31),
+                p_value=0.75,
+            ),
+        ),
+        bookmakers=(BetGroup(name="Bookmaker", figures=BET_FIGURES),),
+        bands=(BetGroup(name="50% to 60%", figures=BET_FIGURES),),
+        abstentions=(
+            AbstentionReview(
+                reason="too_uncertain", fights=30, profit=-2.5, per_fight=Estimate(value=-0.083, lower=None, upper=None)
+            ),
+        ),
+        unpriced=4,
+        waiting=5,
+        days=(ReviewedDay(day=date(2098, 12, 27), bets=3, staked=3000, profit=-100, expected=41.5),),
     ),
     "report_review_stated": ReviewReport(
         model=DIGEST,

@@ -47,6 +47,7 @@ COMMANDS = {
     "status",
     "alerts",
     "audit",
+    "bets",
     "health",
     "models",
     "fight-results",

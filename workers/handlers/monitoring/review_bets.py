@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,8 +29,9 @@ from ledger.contracts.job_reports.bets_report import (
     DrawdownFigures,
     ReviewedDay,
     RuleReview,
+    rules_digest,
 )
-from ledger.contracts.jobs import DecisionRules, ReviewBets
+from ledger.contracts.jobs import ReviewBets
 from workers.handlers.monitoring.abstentions import review_abstentions
 from workers.handlers.monitoring.closing_prices import closing_probabilities
 from workers.jobs.context import JobContext
@@ -110,11 +110,6 @@ def review_bets(job: ReviewBets, context: JobContext) -> BetsReport:
         waiting=abstained.waiting,
         days=_days(settled),
     )
-
-
-def rules_digest(rules: DecisionRules) -> str:
-    """Return the SHA-256 of the JSON of rules with all of their values."""
-    return hashlib.sha256(msgspec.json.encode(msgspec.structs.asdict(rules), order="sorted")).hexdigest()
 
 
 def in_range(moment: datetime, job: ReviewBets) -> bool:

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from benchmarks.intervals.bet_returns import simulate
 from engine.errors import ValidationError
 from engine.statistics.bet_returns import Drawdown, drawdown, holm, return_on_stake
 from engine.statistics.scores import Estimate
-
-Bets = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.str_]]
-
-
-def simulate(generator: np.random.Generator, events: int, edge: float, longest: float = 4.0) -> Bets:
-    """Return profits, stakes and events of bets whose expected return is exactly `edge`."""
-    event = np.repeat(np.arange(events), 1 + generator.poisson(2, events))
-    price = np.exp(generator.uniform(np.log(1.5), np.log(longest), len(event)))
-    stake = np.exp(generator.normal(0.0, 0.5, len(event)))
-    won = generator.random(len(event)) < (1.0 + edge) / price
-    return np.where(won, stake * (price - 1.0), -stake), stake, event.astype(str)
 
 
 @pytest.mark.slow
@@ -42,7 +31,7 @@ def test_one_of_several_rules_without_an_edge_seldom_looks_good() -> None:
     generator = np.random.default_rng(5)
     rules, called = 4, []
     for _ in range(40):
-        found = [return_on_stake(*simulate(generator, 30, 0.0), tried=rules) for _ in range(rules)]
+        found = [return_on_stake(*simulate(generator, 30, 0.0, 4.0), tried=rules) for _ in range(rules)]
         adjusted = holm([each.p_value for each in found], rules)
         called.append(min(value for value in adjusted if value is not None) < 0.05)
         # The intervals that hold together are wider.
@@ -55,7 +44,7 @@ def test_one_of_several_rules_without_an_edge_seldom_looks_good() -> None:
 
 
 def test_the_value_is_profit_over_stake_and_equal_bets_have_equal_intervals() -> None:
-    bets = simulate(np.random.default_rng(2), 20, 0.1)
+    bets = simulate(np.random.default_rng(2), 20, 0.1, 4.0)
     found = return_on_stake(*bets)
     assert found.estimate.value == pytest.approx(bets[0].sum() / bets[1].sum())
     assert found == return_on_stake(*bets)

@@ -1,0 +1,1 @@
+"""Bets on the caller's side: the register as a table."""
