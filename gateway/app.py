@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from gateway.api import (
     alerts,
+    chains,
     check,
     controls,
     dead_letters,
@@ -57,6 +58,7 @@ from producer.operations.alerts import alert_kinds
 
 SUBJECTS = (
     jobs,
+    chains,
     events,
     feeds,
     check,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import msgspec
 
@@ -19,6 +19,7 @@ from ledger.contracts.failures import Failure, JobRefusedError, UnknownJobError
 from ledger.contracts.job_state import JobState, Outcome, Receipt
 from ledger.contracts.jobs import Fight, PredictCard
 from ledger.contracts.reports import CardReport
+from ledger.jobs.conditions import SubmitConditions
 from ledger.jobs.quote_age import QuoteWindow, quote_window
 from ledger.jobs.submission import deadline_of
 from producer.client import Client
@@ -122,13 +123,16 @@ def submit_card(
     correlation_id: str | None = None,
     durable: bool = False,
     caller: str | None = None,
+    **conditions: Unpack[SubmitConditions],
 ) -> CardSubmission:
     """Submit one card; a refusal becomes part of the result. Raises LedgerUnavailableError and LedgerError.
 
     A key that belongs to the same card, read at another time, is not a conflict.
     """
     try:
-        receipt = client.enqueue(card, key=key, correlation_id=correlation_id, durable=durable, caller=caller)
+        receipt = client.enqueue(
+            card, key=key, correlation_id=correlation_id, durable=durable, caller=caller, **conditions
+        )
         return CardSubmission(card.card_id, receipt)
     except JobRefusedError as refusal:
         stored = None if key is None else stored_card(client, key)
@@ -154,6 +158,7 @@ def enqueue_if_changed(
     correlation_id: str | None = None,
     durable: bool = False,
     caller: str | None = None,
+    **conditions: Unpack[SubmitConditions],
 ) -> CardSubmission:
     """Enqueue one card of `prepare_cards` if it has changed. Raises as `enqueue_feed`."""
     digests, name = CardDigests.from_card(card), card_name(card)
@@ -167,7 +172,13 @@ def enqueue_if_changed(
             if stored is not None:
                 return unchanged_submission(client, stored, job_id, durable=durable)
     entry = submit_card(
-        client, card, key=_key(card, digests, last), correlation_id=correlation_id, durable=durable, caller=caller
+        client,
+        card,
+        key=_key(card, digests, last),
+        correlation_id=correlation_id,
+        durable=durable,
+        caller=caller,
+        **conditions,
     )
     if entry.receipt is not None:
         remember_card(client, card, entry.receipt.job_id)

@@ -45,6 +45,12 @@ from producer.replays import replay_job
 
 PRODUCER_KINDS = (PredictCard, CheckHealth, Replay)
 """Jobs that a producer may submit; others need an operator."""
+NotBefore = Annotated[
+    datetime | None, Parameter(description="Wait until this time of the server's clock before it is queued.")
+]
+After = Annotated[
+    str | None, Parameter(min_length=1, max_length=200, description="Id of a job that has to succeed first.")
+]
 
 
 @post("/v1/jobs", opt={"role": Role.PRODUCER}, request_max_body_size=MAX_PAYLOAD_BYTES + 1, status_code=201)
@@ -54,17 +60,27 @@ async def submit_job(
     idempotency_key: IdempotencyKey = None,
     correlation_id: CorrelationId = None,
     durable: Durable = False,
+    not_before: NotBefore = None,
+    after: After = None,
+    supersede: Annotated[bool, Parameter(description="The card replaces earlier jobs of the same card.")] = False,
+    supersedes: Annotated[
+        str | None, Parameter(max_length=200, description="Card, or id of a job, that it replaces, too.")
+    ] = None,
 ) -> Response[bytes]:
     """Submit a job: 201 if it is new, 200 if the same job is known."""
     require_json(request)
     job = codec.decode_job(await request.body())
-    _check_kind(job, request.user)
+    check_kind(job, request.user)
     receipt = await client.enqueue(
         codec.CheckedJob(job),
         key=header_text(idempotency_key),
         correlation_id=correlation(request, correlation_id),
         durable=durable,
         caller=request.user.name,
+        not_before=not_before,
+        after=after,
+        supersede=supersede,
+        supersedes=supersedes,
     )
     return created(receipt)
 
@@ -144,11 +160,11 @@ async def submit_replay(
 ) -> Response[bytes]:
     """Submit a job that computes an outcome again and compares it with the stored one."""
     job = replay_job(await client.status(job_id), retrain=retrain, nonce=uuid.uuid4().hex)
-    _check_kind(job, request.user)
+    check_kind(job, request.user)
     return created(await client.enqueue(job, correlation_id=correlation(request, None), caller=request.user.name))
 
 
-def _check_kind(job: Job, caller: Caller) -> None:
+def check_kind(job: Job, caller: Caller) -> None:
     """Refuse jobs that only workers submit, and those that need a higher role. Raises ProblemError."""
     if isinstance(job, JobPart | ShadowCard):
         raise ProblemError(422, f"a {kind_of(job)} job is submitted by workers alone")

@@ -353,6 +353,28 @@ export interface CardReport {
   state?: ServedState | null;
 }
 
+/** The receipts of the jobs of a chain, in their order. */
+export interface ChainReply {
+  receipts: Receipt[];
+}
+
+/** State of a chain. */
+export type ChainState = "cancelled" | "failed" | "running" | "succeeded" | "waiting";
+
+/** State of a chain. */
+export interface ChainStatus {
+  /** Name of the chain, which is the id of its first job. */
+  name: string;
+  /** State of the chain: that of the job `step`. */
+  state: ChainState;
+  /** Number of the first job that has not succeeded, from 1; of the last job if all have. */
+  step: number;
+  /** The jobs in their order. */
+  jobs: JobStatus[];
+  /** Why the job `step` has no report. */
+  failure?: Failure | null;
+}
+
 /**
  * Ask a worker to load the model, predict a dummy fight and report its memory.
  *
@@ -1127,7 +1149,11 @@ export interface JobStatus {
   superseded_by?: string | null;
 }
 
-/** A job in a list. Times are the server's; `failure_code` is that of a job without a report. */
+/**
+ * A job in a list. Times are the server's; `failure_code` is that of a job without a report.
+ *
+ * `not_before`, `after` and `superseded_by` are as in `JobStatus`.
+ */
 export interface JobSummary {
   job_id: string;
   kind: string;
@@ -1141,6 +1167,9 @@ export interface JobSummary {
   caller?: string | null;
   correlation_id?: string | null;
   failure_code?: string | null;
+  not_before?: string | null;
+  after?: string | null;
+  superseded_by?: string | null;
 }
 
 /**
@@ -1416,6 +1445,8 @@ export interface Overview {
   drift?: DriftFigures | null;
   /** Registered feeds. */
   feeds?: FeedStatus[];
+  /** Number of jobs in the state `waiting`, which are in no queue. */
+  not_queued?: number;
 }
 
 /**
@@ -2235,13 +2266,16 @@ export interface Reports {
 
 /** What each operation takes, and what it answers. */
 export interface Operations {
-  submitJob: { arguments: { "Idempotency-Key"?: string; "X-Correlation-ID"?: string; durable?: boolean; body: Job; }; answer: Receipt };
+  submitJob: { arguments: { "Idempotency-Key"?: string; "X-Correlation-ID"?: string; durable?: boolean; not_before?: string; after?: string; supersede?: boolean; supersedes?: string; body: Job; }; answer: Receipt };
   listJobs: { arguments: { state?: ("cancelled" | "expired" | "failed" | "forgotten" | "queued" | "running" | "succeeded" | "unknown" | "waiting")[]; kind?: string[]; caller?: string; card?: string; since?: string; until?: string; internal?: boolean; limit?: number; cursor?: string; }; answer: JobPage };
   jobStatus: { arguments: { job_id: string; }; answer: JobStatus };
   jobOutcome: { arguments: { job_id: string; wait?: number; }; answer: Outcome | JobStatus };
   jobHistory: { arguments: { job_id: string; }; answer: JobHistory };
   cancelJob: { arguments: { job_id: string; }; answer: JobStatus };
   replayJob: { arguments: { job_id: string; retrain?: boolean; }; answer: Receipt };
+  submitChain: { arguments: { name: string; "X-Correlation-ID"?: string; durable?: boolean; not_before?: string; after?: string; body: Job[]; }; answer: ChainReply };
+  chainStatus: { arguments: { name: string; }; answer: ChainStatus };
+  cancelChain: { arguments: { name: string; }; answer: ChainStatus };
   listFeeds: { arguments: Record<string, never>; answer: { feeds: FeedStatus[]; } };
   submitFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; contributions?: boolean; strict?: boolean; "Idempotency-Key"?: string; "X-Correlation-ID"?: string; durable?: boolean; body: unknown[] | Record<string, unknown>; }; answer: FeedReply };
   checkFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; body: unknown[] | Record<string, unknown>; }; answer: CheckReply };
@@ -2284,13 +2318,16 @@ export interface Operations {
 
 /** Method and path of each operation, and the places of its parameters. */
 export const OPERATIONS = {
-  submitJob: { method: "POST", url: "/v1/jobs", path: [], query: ["durable"], header: ["Idempotency-Key", "X-Correlation-ID"] },
+  submitJob: { method: "POST", url: "/v1/jobs", path: [], query: ["durable", "not_before", "after", "supersede", "supersedes"], header: ["Idempotency-Key", "X-Correlation-ID"] },
   listJobs: { method: "GET", url: "/v1/jobs", path: [], query: ["state", "kind", "caller", "card", "since", "until", "internal", "limit", "cursor"], header: [] },
   jobStatus: { method: "GET", url: "/v1/jobs/{job_id}", path: ["job_id"], query: [], header: [] },
   jobOutcome: { method: "GET", url: "/v1/jobs/{job_id}/outcome", path: ["job_id"], query: ["wait"], header: [] },
   jobHistory: { method: "GET", url: "/v1/jobs/{job_id}/history", path: ["job_id"], query: [], header: [] },
   cancelJob: { method: "POST", url: "/v1/jobs/{job_id}/cancel", path: ["job_id"], query: [], header: [] },
   replayJob: { method: "POST", url: "/v1/jobs/{job_id}/replay", path: ["job_id"], query: ["retrain"], header: [] },
+  submitChain: { method: "POST", url: "/v1/chains/{name}", path: ["name"], query: ["durable", "not_before", "after"], header: ["X-Correlation-ID"] },
+  chainStatus: { method: "GET", url: "/v1/chains/{name}", path: ["name"], query: [], header: [] },
+  cancelChain: { method: "POST", url: "/v1/chains/{name}/cancel", path: ["name"], query: [], header: [] },
   listFeeds: { method: "GET", url: "/v1/feeds", path: [], query: [], header: [] },
   submitFeed: { method: "POST", url: "/v1/feeds/odds", path: [], query: ["price_format", "model", "deadline", "priced_at", "devig_method", "debutant", "max_quote_age_seconds", "quote_age_limit_seconds", "contributions", "strict", "durable"], header: ["Idempotency-Key", "X-Correlation-ID"] },
   checkFeed: { method: "POST", url: "/v1/check", path: [], query: ["price_format", "model", "deadline", "priced_at", "devig_method", "debutant", "max_quote_age_seconds", "quote_age_limit_seconds"], header: [] },

@@ -35,6 +35,9 @@ SUMMARY_FIELDS = (
     "card",
     "caller",
     "correlation",
+    "not_before",
+    "after",
+    "superseded_by",
 )
 """The fields of a record that a summary needs."""
 _CURSOR = re.compile(r"(?P<submitted>[0-9]{1,15})-(?P<job_id>.+)", re.DOTALL)
@@ -69,7 +72,10 @@ class JobQuery(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class JobSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A job in a list. Times are the server's; `failure_code` is that of a job without a report."""
+    """A job in a list. Times are the server's; `failure_code` is that of a job without a report.
+
+    `not_before`, `after` and `superseded_by` are as in `JobStatus`.
+    """
 
     job_id: str
     kind: str
@@ -83,6 +89,9 @@ class JobSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     caller: str | None = None
     correlation_id: str | None = None
     failure_code: str | None = None
+    not_before: datetime | None = None
+    after: str | None = None
+    superseded_by: str | None = None
 
 
 class JobPage(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -208,9 +217,9 @@ def _milliseconds(moment: datetime | None) -> int | str:
 
 def summary_of(job_id: str, values: Sequence[bytes | None]) -> JobSummary:
     """Return a summary from the values of `SUMMARY_FIELDS` in a record, and the code of its failure."""
-    kind, state, queue, attempt, submitted, deadline, settled, card, caller, correlation, code = (
-        value.decode() if value else None for value in values
-    )
+    decoded = (value.decode() if value else None for value in values)
+    kind, state, queue, attempt, submitted, deadline, settled, card, caller, correlation, *waited, code = decoded
+    not_before, after, superseded_by = waited
     return JobSummary(
         job_id=job_id,
         kind=kind or "",
@@ -224,4 +233,7 @@ def summary_of(job_id: str, values: Sequence[bytes | None]) -> JobSummary:
         caller=caller,
         correlation_id=correlation,
         failure_code=code,
+        not_before=to_datetime(float(not_before)) if not_before else None,
+        after=after,
+        superseded_by=superseded_by,
     )

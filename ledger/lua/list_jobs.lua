@@ -1,12 +1,12 @@
 -- List jobs by when they were submitted, newest first, a page a call. Writes nothing.
 --
--- Keys: job (hash), index:... (zset), leases (zset): see the prelude.
+-- Keys: job (hash), index:... (zset), leases, waiting (zset): see the prelude.
 -- arg(1) maximum of jobs   arg(2) maximum of entries to read   arg(3) '' or submitted at or after (ms)
 -- arg(4) '' or submitted before (ms)   arg(5), arg(6) where to continue: '' or the last reply's
 -- arg(7) '' or card   arg(8) '' or caller   arg(9) states (JSON list)   arg(10) kinds (JSON list)
 -- Reply: {where to continue: submitted (ms) and id, both '' after the oldest,
---         {id, kind, state, queue, attempt, submitted, deadline, settled, card, caller, correlation,
---          code of the failure}, ...}
+--         {id, kind, state, queue, attempt, submitted, deadline, settled, card, caller, correlation, not before, after,
+--          superseded by, code of the failure}, ...}
 
 local limit, max_read = tonumber(arg(1)), tonumber(arg(2))
 local oldest = arg(3) == '' and '-inf' or arg(3)
@@ -75,10 +75,11 @@ local function read_on(source)
   return source.id
 end
 
--- Running jobs are few, and those who were queued with them many.
-local function running_source()
+-- Running and waiting jobs are few, and those which are queued many.
+local SMALL_SETS = { running = 'leases', waiting = 'waiting' }
+local function source_of_ids(key)
   local entries = {}
-  for _, id in ipairs(redis.call('ZREVRANGEBYSCORE', ns .. 'leases', '+inf', '-inf')) do
+  for _, id in ipairs(redis.call('ZREVRANGEBYSCORE', key, '+inf', '-inf')) do
     local submitted = get_field(id, 'submitted')
     if submitted then
       entries[#entries + 1] = { id, tonumber(submitted) }
@@ -97,9 +98,10 @@ end
 local function choose_sources()
   local sets, total = kind_sets()
   local one_state = #states == 1 and states[1]
-  local leases = one_state == 'running' and redis.call('ZCARD', ns .. 'leases')
-  if leases and leases <= MAX_SORTED and leases < total then
-    return { running_source() }
+  local small = one_state and SMALL_SETS[one_state] and ns .. SMALL_SETS[one_state]
+  local count = small and redis.call('ZCARD', small)
+  if count and count <= MAX_SORTED and count < total then
+    return { source_of_ids(small) }
   end
   for _, field in ipairs({ { 'card:', card }, { 'caller:', caller } }) do
     local key = ns .. 'index:' .. field[1] .. field[2]
@@ -142,7 +144,7 @@ local since, before = tonumber(arg(3)) or 0, tonumber(arg(4)) or math.huge
 -- and the id may since name another job.
 local function summary_of(time, id)
   local job = redis.call('HMGET', record_key(id), 'kind', 'state', 'queue', 'attempt', 'submitted', 'deadline',
-    'settled', 'card', 'caller', 'correlation')
+    'settled', 'card', 'caller', 'correlation', 'not_before', 'after', 'superseded_by')
   local submitted = tonumber(job[5])
   if submitted ~= time or submitted < since or submitted >= before or not wanted_kind[job[1]]
     or not wanted_state[job[2]] or (card ~= '' and job[8] ~= card) or (caller ~= '' and job[9] ~= caller) then
@@ -150,7 +152,7 @@ local function summary_of(time, id)
   end
   local failure = job[7] and job[2] ~= 'succeeded' and get_field(id, 'failure')
   local readable, decoded = pcall(cjson.decode, failure)
-  job[11] = readable and type(decoded) == 'table' and decoded.code or false
+  job[14] = readable and type(decoded) == 'table' and decoded.code or false
   table.insert(job, 1, id)
   return job
 end

@@ -14,6 +14,7 @@ from ledger.server.server_memory import EvictionWarning
 from producer.cli.commands.backtest import backtest
 from producer.cli.commands.bets.audit import audit
 from producer.cli.commands.bets.bets import bets
+from producer.cli.commands.chains import chains
 from producer.cli.commands.check import check
 from producer.cli.commands.demo import demo
 from producer.cli.commands.enqueue import enqueue
@@ -140,6 +141,7 @@ for command in (
     models,
     fight_results,
     jobs,
+    chains,
     dead_letters,
     quarantine,
     tokens,

@@ -32,6 +32,8 @@ class Overview(Struct, frozen=True, kw_only=True):
         Findings of the last review.
     feeds
         Registered feeds.
+    not_queued
+        Number of jobs in the state `waiting`, which are in no queue.
     """
 
     queues: dict[str, QueueBacklog]
@@ -44,6 +46,7 @@ class Overview(Struct, frozen=True, kw_only=True):
     alarms: list[DriftAlarm] = []
     drift: DriftFigures | None = None
     feeds: list[FeedStatus] = []
+    not_queued: int = 0
 
 
 def overview(ledger: Ledger) -> Overview:
@@ -60,6 +63,7 @@ def overview(ledger: Ledger) -> Overview:
         alarms=ledger.drift_alarms.active(),
         drift=ledger.drift_figures.latest(),
         feeds=ledger.feeds.all(),
+        not_queued=backlog.not_queued,
     )
 
 

@@ -46,6 +46,9 @@ def history_tables(history: JobHistory) -> list[Table]:
         "caller": job.caller,
         "correlation id": job.correlation_id,
         "deadline": _time(job.deadline) if job.deadline else None,
+        "not before": _time(job.not_before) if job.not_before else None,
+        "after": job.after,
+        "superseded by": job.superseded_by,
         "repeats the dead letter": history.requeued_from,
         "repeated as": history.requeued_as,
     }

@@ -19,6 +19,7 @@ from ledger.server.connection_pool import with_deadline
 from producer.client import Client
 from producer.output.console import Console
 from producer.output.numbers import progress_text
+from producer.output.report_tables import status_notes
 from producer.service.served_queues import served_queues
 
 RETRY_SECONDS = 1.0
@@ -50,6 +51,8 @@ def _left(end_seconds: float) -> float | None:
 
 def _check_workers(client: Client, console: Console, job_id: str) -> None:
     status = client.status(job_id)
+    for note in status_notes(status) if status.state is JobState.WAITING else ():
+        console.note(f"The job {note}.")
     if status.state is JobState.QUEUED and status.kind is not None:
         queue = ROUTES[status.kind].queue
         if queue not in served_queues(client):

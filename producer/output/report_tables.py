@@ -20,7 +20,7 @@ from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
 from ledger.contracts.job_reports.update_report import UpdateReport
-from ledger.contracts.job_state import JobStatus, Outcome
+from ledger.contracts.job_state import JobState, JobStatus, Outcome
 from ledger.contracts.jobs import PredictCard
 from ledger.contracts.local_protocol import Bounds, MatrixReport, RowAnswer
 from ledger.contracts.replay_report import ReplayReport
@@ -148,7 +148,22 @@ def status_table(status: JobStatus) -> Table:
         *(f"{moment:%Y-%m-%d %H:%M:%S}" if moment else NOTHING for moment in (status.submitted_at, status.deadline)),
         Text(progress_text(progress) if progress else NOTHING),
     )
+    if notes := status_notes(status):
+        table.caption = "; ".join(notes)
     return table
+
+
+def status_notes(status: JobStatus) -> list[str]:
+    """Return what a job waits or waited for, and which job superseded it, a sentence each."""
+    waits = "waits" if status.state is JobState.WAITING else "waited"
+    notes = []
+    if status.not_before is not None:
+        notes.append(f"{waits} for {status.not_before:%Y-%m-%d %H:%M:%S} UTC")
+    if status.after is not None:
+        notes.append(f"{waits} for job {status.after} to succeed")
+    if status.superseded_by is not None:
+        notes.append(f"superseded by job {status.superseded_by}, which has newer prices of the card")
+    return notes
 
 
 def outcome_line(place: str, outcome: Outcome) -> Text:
@@ -163,6 +178,8 @@ def outcome_line(place: str, outcome: Outcome) -> Text:
                 *(bets or ["no bet"]),
             ]
         )
+    if outcome.superseded_by is not None and outcome.failure is None:
+        reason += f" (superseded by {outcome.superseded_by})"
     return Text.assemble(
         f"{outcome.settled_at:%H:%M:%S} {place} {outcome.job_id} {outcome.kind} ",
         (outcome.state, STYLES.get(outcome.state, "")),

@@ -16,6 +16,7 @@ NOTHING = "-"
 STYLES = {
     "bet": "bold green",
     "succeeded": "green",
+    "waiting": "blue",
     "running": "cyan",
     "failed": "red",
     "expired": "yellow",

@@ -7,6 +7,7 @@ from typing import Any
 from gateway.specification.asyncapi import Channel
 from gateway.specification.operations import Operation
 from gateway.specification.table import (
+    chains,
     controls,
     dead_letters,
     documents,
@@ -21,6 +22,7 @@ from gateway.specification.table import (
 
 OPERATIONS: tuple[Operation, ...] = (
     *jobs.OPERATIONS,
+    *chains.OPERATIONS,
     *feeds.OPERATIONS,
     *events.OPERATIONS,
     *models.OPERATIONS,

@@ -22,7 +22,11 @@ CORRELATION = header(
     maxLength=200,
 )
 DURABLE = query("durable", "Answer only after the server has the job on disk.", type="boolean", default=False)
-_JOB = {"$ref": "#/components/schemas/Job"}
+NOT_BEFORE = query(
+    "not_before", "Wait until this time of the server's clock before it is queued.", type="string", format="date-time"
+)
+AFTER = query("after", "Id of a job that has to succeed before it is queued.", type="string", maxLength=200)
+JOB = {"$ref": "#/components/schemas/Job"}
 GONE = {404: "The job was never submitted.", 410: "The job ended and its retention is over."}
 MADE = {
     201: Answer(description="The job is accepted.", body=Receipt, headers=("Location",)),
@@ -42,11 +46,33 @@ OPERATIONS = (
             "All kinds but `predict_card`, `check_health` and `replay` need the role operator."
         ),
         role=Role.PRODUCER,
-        parameters=(KEY, CORRELATION, DURABLE),
-        body=_JOB,
+        parameters=(
+            KEY,
+            CORRELATION,
+            DURABLE,
+            NOT_BEFORE,
+            AFTER,
+            query(
+                "supersede",
+                "Of a card: it replaces the earlier jobs of the same card, model, options and caller.",
+                type="boolean",
+                default=False,
+            ),
+            query(
+                "supersedes",
+                "Card, or id of a job, that the card replaces, too: for example, the card before its start moved.",
+                type="string",
+                maxLength=200,
+            ),
+        ),
+        body=JOB,
         examples=examples.jobs(),
         answers=MADE,
-        problems={409: "The server cannot confirm the write that `durable` asks for; the job is accepted."},
+        problems={
+            409: "The server cannot confirm the write that `durable` asks for; the job is accepted. Or, with a `code`: "
+            "the job `after` cannot succeed any more (`predecessor_failed`), another job has newer prices of the card "
+            "(`superseded`).",
+        },
     ),
     Operation(
         method="GET",
@@ -120,7 +146,7 @@ OPERATIONS = (
         path="/v1/jobs/{job_id}/cancel",
         name="cancelJob",
         tag="jobs",
-        summary="Cancel a job, queued or running; a job that has ended keeps its outcome.",
+        summary="Cancel a job, waiting, queued or running; a job that has ended keeps its outcome.",
         role=Role.PRODUCER,
         parameters=(JOB_ID,),
         answers={200: Answer(description="Its state.", body=JobStatus)},

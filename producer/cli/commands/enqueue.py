@@ -26,6 +26,7 @@ from ledger.contracts.jobs import (
     kind_of,
 )
 from ledger.contracts.reports import CardReport, FightFailure
+from producer.cli.options.conditions import pop_conditions, superseding_options, waiting_options
 from producer.cli.options.idempotency import describe_existing, idempotency_options, stored_outcome, submission_key
 from producer.cli.options.moments import MomentParam
 from producer.client import Client
@@ -129,6 +130,8 @@ class RecordParam(click.ParamType[tuple[str, DeclaredRecord]]):
     help="Submit one card, as the JSON of a job, in place of a feed.",
 )
 @idempotency_options
+@waiting_options
+@superseding_options
 @click.option("--durable", is_flag=True, help="Return after the server has written the job to disk.")
 @click.option("--correlation-id", metavar="ID", help="Id to return with the outcome.")
 @click.option("--wait", is_flag=True, help="Wait for the outcomes and show them.")
@@ -162,7 +165,9 @@ def enqueue(
     submits a new job. Reading a feed again makes jobs only for the cards that have changed.
     """
     submission_key(key, force)
-    submission = {name: options.pop(name) for name in ("durable", "correlation_id")}
+    submission: dict[str, Any] = {name: options.pop(name) for name in ("durable", "correlation_id")} | {
+        **pop_conditions(options)
+    }
     options |= {name: dict(options[name]) for name in ("commissions", "records")}
     given = {name: value for name, value in options.items() if value}
     reading = _card(card, feed, given, strict=strict) if card is not None else _feed(feed, given, strict=strict)

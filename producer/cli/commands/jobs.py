@@ -29,6 +29,8 @@ def result(console: Console, job_id: str, timeout: float) -> None:
         outcome = wait_with_progress(client, console, job_id, timeout)
         report, card = require_report(outcome), fetch_card(client, outcome)
     console.output(outcome, *report_tables(report, card))
+    if (newer := outcome.superseded_by) is not None:
+        console.note(f"Job {newer} has newer prices of this card: cornerman result {newer}")
 
 
 @click.command()
@@ -91,7 +93,7 @@ def _outcomes(client: Client, console: Console, after: str) -> Iterator[tuple[st
 @json_option
 @pass_console
 def cancel(console: Console, job_id: str) -> None:
-    """Cancel a job that is queued or running."""
+    """Cancel a job that is waiting, queued or running. Those that wait for it end, too."""
     with Client.from_env() as client:
         job = existing_status(client.cancel(job_id))
     if job.state is not JobState.CANCELLED:

@@ -12,6 +12,7 @@ from ledger.contracts.job_state import Outcome, Receipt
 from ledger.contracts.jobs import TrainEnsemble
 from ledger.contracts.local_protocol import TrainLocally
 from ledger.contracts.reports import Report
+from producer.cli.options.conditions import pop_conditions, waiting_options
 from producer.cli.options.idempotency import (
     describe_existing,
     idempotency_options,
@@ -37,6 +38,7 @@ from producer.output.report_tables import report_tables
     "--out", type=click.Path(path_type=Path), metavar="MODEL", help="Train on this machine and write this folder."
 )
 @idempotency_options
+@waiting_options
 @click.option("--wait", is_flag=True, help="Wait, and show the progress and the report.")
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Limit of --wait; default: none.")
 @json_option
@@ -67,16 +69,17 @@ def train(
     With --out this machine trains, without a server, and writes the model to the folder MODEL, where it replaces an
     earlier model. To predict with it: cornerman predict --model MODEL --matrix FILE
     """
-    path = data_path(folder, matrix)
-    if out is not None and (force or any(value is not None for value in (options["alias"], timeout, key))):
-        raise click.UsageError("With --out there is no job: leave out --alias, --key, --force and --timeout.")
+    path, conditions = data_path(folder, matrix), pop_conditions(options)
+    of_a_job = (options["alias"], timeout, key)
+    if out is not None and (force or conditions or any(value is not None for value in of_a_job)):
+        raise click.UsageError("With --out there is no job: leave out --alias, --key, --force, --timeout and the like.")
     name = submission_key(key, force)
     job = _training_job(path, matrix is not None, options)
     if out is not None:
         _train_locally(console, job, out.absolute())
         return
     with Client.from_env() as client:
-        receipt = submit_with_retry(client, console, lambda: client.enqueue(job, key=name), name, timeout)
+        receipt = submit_with_retry(client, console, lambda: client.enqueue(job, key=name, **conditions), name, timeout)
         stored = _stored(client, console, job, receipt)
         if not wait:
             console.output(receipt, receipt_text(receipt))

@@ -124,6 +124,13 @@ def commands(group: click.Group = main, path: Step = ()) -> set[Step]:
     return found
 
 
+def use_chains(shop: Shop) -> None:
+    (shop.folder / "jobs.json").write_text('[{"kind": "check_health", "nonce": "1"}, {"kind": "check_health"}]')
+    for role in ("producer", "operator"):
+        shop(role, "chains submit", f"chain of {role}", str(shop.folder / "jobs.json"), "--after", "card of producer")
+        shop(role, "chains cancel", f"chain of {role}")
+
+
 def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None:
     league = str(shop.folder / "league")
     enqueue = ("enqueue", "--card", str(shop.folder / "card.json"), "--key")
@@ -188,6 +195,7 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
         shop(role, "prices at", "priced", begun.isoformat())
         shop(role, "prices export", str(shop.folder / "prices.csv"), "priced")
         assert shop(role, "prices close", "priced")["quotes"]
+    use_chains(shop)
 
     # What everybody may read.
     for role in ("producer", "reader", "operator"):
@@ -200,6 +208,7 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
         shop(role, "models history")
         shop(role, "jobs list", "--kind", "predict_card")
         shop(role, "jobs show", "card of producer")
+        shop(role, "chains show", "chain of producer")
     for role in ("reader", "operator"):
         shop(role, "status")
         shop(role, "dead-letters list")

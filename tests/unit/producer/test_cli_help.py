@@ -52,6 +52,7 @@ COMMANDS = {
     "models",
     "fight-results",
     "jobs",
+    "chains",
     "dead-letters",
     "quarantine",
     "webhooks",
