@@ -17,7 +17,7 @@ from msgspec import Struct
 from gateway.pages.fight_view import FailedFight, FightView, Side, terms_of, view_fight
 from gateway.pages.filters import percent, segment
 from gateway.pages.forms import FormData, form_route
-from gateway.pages.movement import HEIGHT, AnsweredFight, movement_of
+from gateway.pages.movement import HEIGHT, AnsweredFight, market_points, movement_of
 from gateway.pages.rendering import Live, may, redirect, render
 from gateway.problems import ProblemError
 from gateway.security.caller import Caller, Role
@@ -108,6 +108,7 @@ def get_card(
         report=report,
         fights=fights,
         moves=_moves(answers, fights),
+        changes=ledger.feeds.changes.unlisted(fight.id for fight in fights),
         job=job,
         key=next((fight for fight in fights if isinstance(fight, FightView)), None),
         remedies=REMEDIES,
@@ -163,7 +164,8 @@ def get_fight(
         more=f"{address}?{urlencode({'answers': min(10 * answers, MAX_ANSWERS)})}"
         if total > len(read) and answers < MAX_ANSWERS
         else None,
-        movement=movement_of(moments),
+        movement=movement_of(moments, market_points(ledger.prices.history(fight_id))),
+        change=ledger.feeds.changes.unlisted([fight_id]).get(fight_id),
         height=HEIGHT,
         may_replay=may(request.scope.get("user"), Role.PRODUCER),
         replay=None if replay is None else _replay(ledger, replay),

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from gateway.pages.fight_view import FightView, Side
+from ledger.contracts.prices import PriceChange
+from ledger.prices.as_of import quotes_over_time
+from producer.feed_runner.consensus import mean_probability, net_price
 
 HEIGHT = 200
+MAX_POINTS = 300
 _STEP = 0.05
 _GRID_LINES = 6
 
@@ -21,6 +26,14 @@ class AnsweredFight(Struct, frozen=True, kw_only=True):
     at: datetime
     job_id: str
     view: FightView
+
+
+class MarketPoint(Struct, frozen=True, kw_only=True):
+    """The market of a fight from a moment on: by fighter the probability and the best price, net of commission."""
+
+    at: datetime
+    probabilities: dict[str, float]
+    needed: dict[str, float]
 
 
 class Dot(Struct, frozen=True):
@@ -58,17 +71,52 @@ class Movement(Struct, frozen=True, kw_only=True):
     summary: str
 
 
-def movement_of(moments: Sequence[AnsweredFight]) -> Movement | None:
-    """Return the drawing of a fight's answers, oldest first; None for fewer than two."""
-    if len(moments) < 2:
+def market_points(changes: Sequence[PriceChange]) -> list[MarketPoint]:
+    """Return how the market of a fight moved, oldest first, at most MAX_POINTS and a little more."""
+    points = []
+    found = list(quotes_over_time(changes))
+    step = max(1, len(found) // MAX_POINTS)
+    for number, (at, quotes) in enumerate(found):
+        if number % step and number != len(found) - 1:
+            continue
+        names = sorted({name for quote in quotes for name in quote.prices})
+        fair = [mean_probability(quotes, name) for name in names]
+        points.append(
+            MarketPoint(
+                at=at,
+                probabilities={name: share for name, share in zip(names, fair, strict=True) if share is not None},
+                needed={
+                    name: 1 / max(net_price(quote.prices[name], quote.commission) for quote in quotes) for name in names
+                },
+            )
+        )
+    return points
+
+
+def movement_of(moments: Sequence[AnsweredFight], market: Sequence[MarketPoint] = ()) -> Movement | None:
+    """Return the drawing of a fight's answers and prices.
+
+    Parameters
+    ----------
+    moments
+        The answers, oldest first; fewer than two make no drawing, unless there are prices.
+    market
+        The price history, oldest first; without it the prices of the answers are drawn.
+    """
+    if not moments or len(moments) + len(market) < 2:
         return None
     name, opponent = (side.name for side in moments[-1].view.sides)
     rows = [
         (moment.at, side, other) for moment in moments if (pair := _pair(moment.view, name)) for side, other in [pair]
     ]
-    start, end = rows[0][0], rows[-1][0]
+    prices = _prices_of(market, name, opponent) or [
+        _Prices(at, side.market, side.needed, None if other.needed is None else 1 - other.needed)
+        for at, side, other in rows
+    ]
+    start, end = min(rows[0][0], prices[0].at), max(rows[-1][0], prices[-1].at)
     span = (end - start).total_seconds() or 1.0
-    low, high = _range([value for _, side, other in rows for value in _values(side, other)])
+    shown = [value for each in prices for value in (each.market, each.needs, each.other_needs) if value is not None]
+    low, high = _range([value for _, side, _ in rows for value in _values(side)] + shown)
 
     def x(at: datetime) -> float:
         return 100 * (at - start).total_seconds() / span
@@ -76,8 +124,9 @@ def movement_of(moments: Sequence[AnsweredFight]) -> Movement | None:
     def y(probability: float) -> float:
         return HEIGHT * (high - probability) / (high - low)
 
-    def steps(value: Callable[[Side, Side], float | None]) -> str:
-        return _steps([(x(at), None if (p := value(side, other)) is None else y(p)) for at, side, other in rows])
+    def steps(value: Callable[[_Prices], float | None]) -> str:
+        points = [(x(each.at), None if (p := value(each)) is None else y(p)) for each in prices]
+        return _steps([*points, (100.0, points[-1][1])] if points[-1][0] < 100 else points)
 
     first, last = rows[0][1], rows[-1][1]
     banded = [row for row in rows if row[1].intervals]
@@ -88,13 +137,34 @@ def movement_of(moments: Sequence[AnsweredFight]) -> Movement | None:
         end=end,
         grid=tuple(GridLine(y(level), level) for level in _grid(low, high)),
         band=_band([(x(at), y(side.intervals[-1].upper), y(side.intervals[-1].lower)) for at, side, _ in banded]),
-        ours=steps(lambda side, _: side.probability),
-        market=steps(lambda side, _: side.market),
-        needs=steps(lambda side, _: side.needed),
-        other_needs=steps(lambda _, other: None if other.needed is None else 1 - other.needed),
+        ours=_steps([(x(at), y(side.probability)) for at, side, _ in rows]),
+        market=steps(lambda each: each.market),
+        needs=steps(lambda each: each.needs),
+        other_needs=steps(lambda each: each.other_needs),
         dots=tuple(Dot(x(at) / 100, y(side.probability)) for at, side, _ in rows),
         summary=_summary(name, len(rows), first, last),
     )
+
+
+class _Prices(NamedTuple):
+    """The market of the fighter that is drawn from a moment on; `other_needs` is the opponent's, as a share of ours."""
+
+    at: datetime
+    market: float | None
+    needs: float | None
+    other_needs: float | None
+
+
+def _prices_of(market: Sequence[MarketPoint], name: str, opponent: str) -> list[_Prices]:
+    return [
+        _Prices(
+            point.at,
+            point.probabilities.get(name),
+            point.needed.get(name),
+            1 - point.needed[opponent] if opponent in point.needed else None,
+        )
+        for point in market
+    ]
 
 
 def _pair(view: FightView, name: str) -> tuple[Side, Side] | None:
@@ -105,11 +175,8 @@ def _pair(view: FightView, name: str) -> tuple[Side, Side] | None:
     return (other, one) if other.name == name else None
 
 
-def _values(side: Side, other: Side) -> list[float]:
-    found = [side.probability, side.market, side.needed, None if other.needed is None else 1 - other.needed]
-    if side.intervals:
-        found += [side.intervals[-1].upper, side.intervals[-1].lower]
-    return [value for value in found if value is not None]
+def _values(side: Side) -> list[float]:
+    return [side.probability, *((side.intervals[-1].upper, side.intervals[-1].lower) if side.intervals else ())]
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

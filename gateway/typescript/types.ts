@@ -882,6 +882,44 @@ export interface Fight {
   conflicts_with?: string[];
 }
 
+/** A change of a fight between two readings of a feed. */
+export interface FightChange {
+  /** Id of the change, in the order of readings. */
+  id: string;
+  /** Name of the feed. */
+  feed: string;
+  /**
+   * `start_moved`, `fighter_replaced`; `withdrawn` (the feed has stopped listing the fight before its start),
+   * `returned` (it lists it again); `id_changed` (it lists the same bout under another id).
+   */
+  kind: "fighter_replaced" | "id_changed" | "returned" | "start_moved" | "withdrawn";
+  /** The fight after the change; of a withdrawn fight, as it was last listed. */
+  fight_id: string;
+  /** The fight after the change; of a withdrawn fight, as it was last listed. */
+  fighters: [string, string];
+  /** The fight after the change; of a withdrawn fight, as it was last listed. */
+  start: string;
+  /** The fight after the change; of a withdrawn fight, as it was last listed. */
+  card_id: string;
+  /** The reading that showed the change. */
+  read_at: string;
+  /** What was different before. */
+  start_before?: string | null;
+  /** What was different before. */
+  fighters_before?: [string, string] | null;
+  /** What was different before. */
+  card_before?: string | null;
+  /** What was different before. */
+  id_before?: string | null;
+  /** Ids of the paper bets that were voided for it. */
+  bets_voided?: string[];
+  /**
+   * Ids of the bets that a person has to check: live ones, because the bookmaker decides what becomes of them, and
+   * any if the reading was old when it came.
+   */
+  bets_to_check?: string[];
+}
+
 /** A fight that could not be predicted, in its place on the card. */
 export interface FightFailure {
   status: "failed";
@@ -1528,6 +1566,37 @@ export interface PriceArchiveReport {
   dropped: number;
   /** Size of the written files. */
   bytes_written: number;
+}
+
+/** A bookmaker's price of one fighter, from this reading on until the next change. */
+export interface PriceChange {
+  /** Id of the fight at its source. */
+  fight_id: string;
+  /** Whose price it is, and for whom. */
+  bookmaker: string;
+  /** Whose price it is, and for whom. */
+  fighter: string;
+  /** Decimal price before commission; None if the bookmaker has withdrawn it. */
+  price: number | null;
+  /** When the price was read, which is when it became known here. */
+  read_at: string;
+  /** When the provider says that it last saw the price, if it does. */
+  as_of?: string | null;
+  /** Share of the net winnings that an exchange keeps. */
+  commission?: number;
+}
+
+/** The prices of a fight over time. */
+export interface PriceHistoryReply {
+  fight_id: string;
+  /** Its start as the last reading has it. */
+  start: string | null;
+  /** A moment, and the quotes that stood then: only what had been read by then. Without a moment, the close. */
+  quotes: Quote[];
+  /** All changes in the order of reading; absent if a moment was asked for. */
+  changes?: PriceChange[] | null;
+  /** A moment, and the quotes that stood then: only what had been read by then. Without a moment, the close. */
+  at?: string | null;
 }
 
 /**
@@ -2279,6 +2348,8 @@ export interface Operations {
   listFeeds: { arguments: Record<string, never>; answer: { feeds: FeedStatus[]; } };
   submitFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; contributions?: boolean; strict?: boolean; "Idempotency-Key"?: string; "X-Correlation-ID"?: string; durable?: boolean; body: unknown[] | Record<string, unknown>; }; answer: FeedReply };
   checkFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; body: unknown[] | Record<string, unknown>; }; answer: CheckReply };
+  getPrices: { arguments: { fight_id: string; at?: string; }; answer: PriceHistoryReply };
+  listFightChanges: { arguments: { name: string; limit?: number; }; answer: { changes: FightChange[]; pending: FightChange[]; } };
   listOutcomes: { arguments: { after?: string; limit?: number; }; answer: OutcomesReply };
   listModels: { arguments: Record<string, never>; answer: { models: { digest: string; summary: Record<string, unknown>; aliases: string[]; }[]; } };
   getModel: { arguments: { name: string; }; answer: { digest: string; summary: Record<string, unknown>; aliases: string[]; history: ControlChange[]; } };
@@ -2331,6 +2402,8 @@ export const OPERATIONS = {
   listFeeds: { method: "GET", url: "/v1/feeds", path: [], query: [], header: [] },
   submitFeed: { method: "POST", url: "/v1/feeds/odds", path: [], query: ["price_format", "model", "deadline", "priced_at", "devig_method", "debutant", "max_quote_age_seconds", "quote_age_limit_seconds", "contributions", "strict", "durable"], header: ["Idempotency-Key", "X-Correlation-ID"] },
   checkFeed: { method: "POST", url: "/v1/check", path: [], query: ["price_format", "model", "deadline", "priced_at", "devig_method", "debutant", "max_quote_age_seconds", "quote_age_limit_seconds"], header: [] },
+  getPrices: { method: "GET", url: "/v1/fights/{fight_id}/prices", path: ["fight_id"], query: ["at"], header: [] },
+  listFightChanges: { method: "GET", url: "/v1/feeds/{name}/changes", path: ["name"], query: ["limit"], header: [] },
   listOutcomes: { method: "GET", url: "/v1/outcomes", path: [], query: ["after", "limit"], header: [] },
   listModels: { method: "GET", url: "/v1/models", path: [], query: [], header: [] },
   getModel: { method: "GET", url: "/v1/models/{name}", path: ["name"], query: [], header: [] },

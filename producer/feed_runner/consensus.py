@@ -15,13 +15,18 @@ from ledger.contracts.jobs import Fight, Quote
 
 def consensus(fight: Fight, quotes: Iterable[Quote]) -> float | None:
     """Return the probability of the fighter whose name sorts first; None without a quote."""
-    first, second = sorted(fighter.name for fighter in fight.fighters)
+    return mean_probability(quotes, min(fighter.name for fighter in fight.fighters))
+
+
+def mean_probability(quotes: Iterable[Quote], fighter: str) -> float | None:
+    """Return the mean probability of a fighter; None without a quote."""
     shares = []
     for quote in quotes:
-        one, other = (1 / _net(quote.prices[name], quote.commission) for name in (first, second))
-        shares.append(one / (one + other))
+        inverse = {name: 1 / net_price(price, quote.commission) for name, price in quote.prices.items()}
+        shares.append(inverse[fighter] / fsum(inverse.values()))
     return fsum(shares) / len(shares) if shares else None
 
 
-def _net(price: float, commission: float) -> float:
+def net_price(price: float, commission: float) -> float:
+    """Return a price net of the share of the winnings that an exchange keeps."""
     return 1 + (price - 1) * (1 - commission)

@@ -17,6 +17,7 @@ from gateway.specification.table import (
     jobs,
     models,
     overview,
+    prices,
     webhooks,
 )
 
@@ -24,6 +25,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *jobs.OPERATIONS,
     *chains.OPERATIONS,
     *feeds.OPERATIONS,
+    *prices.OPERATIONS,
     *events.OPERATIONS,
     *models.OPERATIONS,
     *overview.OPERATIONS,
@@ -34,5 +36,12 @@ OPERATIONS: tuple[Operation, ...] = (
     *documents.OPERATIONS,
 )
 CHANNELS: tuple[Channel, ...] = (*events.CHANNELS, *webhooks.CHANNELS)
-TYPES: tuple[type[Any], ...] = (*models.TYPES, *overview.TYPES, *controls.TYPES, *dead_letters.TYPES, *webhooks.TYPES)
+TYPES: tuple[type[Any], ...] = (
+    *models.TYPES,
+    *overview.TYPES,
+    *controls.TYPES,
+    *dead_letters.TYPES,
+    *prices.TYPES,
+    *webhooks.TYPES,
+)
 """Message types within bodies that have no type of their own."""
