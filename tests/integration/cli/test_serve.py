@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -48,12 +49,19 @@ def test_serve_becomes_a_gateway(ledger_settings: LedgerSettings, tmp_path: Path
     assert process.wait(20) == 0
 
 
-def test_up_runs_a_gateway_beside_the_pools(tmp_path: Path, until: Callable[..., None]) -> None:
+def test_up_runs_a_gateway_and_feed_runners_beside_the_pools(tmp_path: Path, until: Callable[..., None]) -> None:
     port = free_port()
+    dump = tmp_path / "dump.json"
+    dump.write_text('{"timestamp": "2026-11-20T12:00:00Z", "data": []}')
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CORNERMAN_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "producer.cli.main", "up", "--http", "--json"],
-        env={**clean, "CORNERMAN_DATA": str(tmp_path), "CORNERMAN_GATEWAY_PORT": str(port)},
+        [sys.executable, "-m", "producer.cli.main", "up", "--http", "--feed", str(dump), "--json"],
+        env={
+            **clean,
+            "CORNERMAN_DATA": str(tmp_path),
+            "CORNERMAN_GATEWAY_PORT": str(port),
+            "CORNERMAN_FEED_FORMAT": "decimal",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -69,6 +77,11 @@ def test_up_runs_a_gateway_beside_the_pools(tmp_path: Path, until: Callable[...,
                 return False
 
         until(answers, 120)
+
+        def feeds() -> list[Any]:
+            return list(httpx.get(f"http://127.0.0.1:{port}/v1/feeds").json()["feeds"])
+
+        until(lambda: [feed["state"].get("done") for feed in feeds()] == [True])
     finally:
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=60)

@@ -18,6 +18,7 @@ from workers.observability.metrics import GAUGES, Metrics
 DEPLOY = Path(__file__).parents[3] / "deploy"
 PROMTOOL = shutil.which("promtool") or ""
 SYSTEMD_ANALYZE = shutil.which("systemd-analyze") or ""
+UNITS = ("cornerman@predict", "cornerman@train", "cornerman@monitor", "cornerman-gateway", "cornerman-feed")
 MOST_EXPOSED = 25  # of 100, as systemd-analyze counts
 
 
@@ -80,7 +81,9 @@ def test_prometheus_accepts_its_configuration_and_every_query(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(not SYSTEMD_ANALYZE, reason="needs systemd-analyze")
-@pytest.mark.parametrize("name", ["cornerman@predict", "cornerman@train", "cornerman@monitor", "cornerman-gateway"])
+@pytest.mark.parametrize(
+    "name", ["cornerman@predict", "cornerman@train", "cornerman@monitor", "cornerman-gateway", "cornerman-feed"]
+)
 def test_systemd_accepts_the_unit_and_finds_it_closed(name: str, tmp_path: Path) -> None:
     template = re.sub("@.*", "@", name)
     text = (DEPLOY / f"systemd/{template}.service").read_text()
@@ -99,7 +102,7 @@ def documents(name: str) -> list[dict[str, Any]]:
     return [*yaml.safe_load_all((DEPLOY / "kubernetes" / name).read_text())]
 
 
-@pytest.mark.parametrize("name", ["cornerman.yaml", "gateway.yaml"])
+@pytest.mark.parametrize("name", ["cornerman.yaml", "feed.yaml", "gateway.yaml"])
 def test_kubernetes_accepts_the_manifests(name: str) -> None:
     validate = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate")
     for document in documents(name):
@@ -127,6 +130,16 @@ def test_the_gateway_is_probed_and_reached_where_it_listens() -> None:
         if "labels" in found["metadata"]
     }
     assert labels["app.kubernetes.io/name"] not in pools
+
+
+def test_feed_runners_are_scraped_where_they_serve() -> None:
+    (deployment,) = documents("feed.yaml")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["feed", "run", "odds-api", "--metrics-port", "9467"]
+    assert container["ports"] == [{"name": "metrics", "containerPort": 9467}]
+    compose = (DEPLOY.parent / "docker-compose.yml").read_text()
+    assert '"--metrics-port", "9467"' in compose
+    assert re.search(r"names: \[feed\]\n +type: A\n +port: 9467", (DEPLOY / "prometheus/prometheus.yml").read_text())
 
 
 @pytest.mark.parametrize(("pool", "port"), [("predict", 9464), ("train", 9465)])
