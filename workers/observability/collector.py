@@ -152,6 +152,7 @@ def _ledger_gauges(ledger: LedgerSnapshot) -> dict[str, GaugeValues]:
             (queue, caller): count for queue in QUEUES for caller, count in waits[queue].callers.items()
         },
         "cornerman_queue_oldest_age_seconds": {(queue,): waits[queue].oldest_seconds for queue in QUEUES},
+        "cornerman_jobs_not_queued": {(): ledger.backlog.not_queued},
         "cornerman_quarantined_items": {(queue,): waits[queue].quarantined for queue in QUEUES},
         "cornerman_consumers": {(queue,): consumers[queue] for queue in QUEUES},
         "cornerman_unattended_jobs": {(queue,): unattended[queue] for queue in QUEUES},

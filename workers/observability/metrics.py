@@ -57,7 +57,10 @@ GAUGES: dict[str, GaugeDefinition] = {
         "Jobs of a caller that wait in a queue, of at most 50 callers (fleet)", ("queue", "caller")
     ),
     "cornerman_queue_oldest_age_seconds": GaugeDefinition(
-        "Time since the oldest waiting job was submitted (fleet)", ("queue",)
+        "Time since the oldest job of a queue was submitted, or queued if it had to wait before (fleet)", ("queue",)
+    ),
+    "cornerman_jobs_not_queued": GaugeDefinition(
+        "Jobs in the state waiting: for a time or another job, in no queue yet (fleet)"
     ),
     "cornerman_consumers": GaugeDefinition("Healthy pools that consume a queue (fleet)", ("queue",)),
     "cornerman_unattended_jobs": GaugeDefinition("Jobs that wait in a queue without any consumer (fleet)", ("queue",)),

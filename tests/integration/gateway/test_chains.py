@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +14,11 @@ import pytest
 from ledger.contracts.chains import ChainState, ChainStatus
 from ledger.contracts.job_state import JobState, JobStatus
 from ledger.contracts.jobs import CheckHealth, Fight, Fighter, PredictCard
+from ledger.contracts.reports import CardReport
+from ledger.ledger import Ledger
 
+GOLDEN = Path(__file__).parents[2] / "golden"
+CARD_REPORT = msgspec.json.decode((GOLDEN / "report_card.json").read_bytes(), type=CardReport)
 START = datetime(2099, 1, 1, tzinfo=UTC)
 
 
@@ -71,3 +76,23 @@ def test_a_card_waits_and_supersedes(http: httpx.Client, name: str) -> None:
     late = submit("late", 2, supersede="true")
     assert (late.status_code, late.json()["code"]) == (409, "superseded")
     assert submit("naive", 4, not_before="2098-01-01T00:00:00").status_code in (400, 422)
+
+
+def test_pages_say_what_is_superseded(http: httpx.Client, gateway_ledger: Ledger, name: str) -> None:
+    fight = Fight(id="1", fighters=(Fighter(name="Ana"), Fighter(name="Bea")))
+    card = PredictCard(card_id=name, event_start=START, fights=(fight,))
+    moved = PredictCard(card_id=f"{name} moved", event_start=START + timedelta(days=1), fights=(fight,))
+    gateway_ledger.submit(card, key=f"{name} old")
+    (claim,) = gateway_ledger.claim("predict", "test#1/1")
+    gateway_ledger.settle(claim, msgspec.structs.replace(CARD_REPORT, card_id=name))
+    before = gateway_ledger.submit(CheckHealth(nonce=name)).job_id
+    gateway_ledger.submit(moved, key=f"{name} new", supersedes=name, after=before)
+    page = http.get(f"/cards/{name}?answer={name} old", headers={"Accept": "text/html"}).text
+    assert "Superseded by" in page
+    listed = http.get(f"/operations/jobs/{name} old", headers={"Accept": "text/html"}).text
+    assert f"{name} new" in listed
+    waits = http.get(f"/operations/jobs/{name} new", headers={"Accept": "text/html"}).text
+    assert "After" in waits
+    assert "waiting" in waits
+    overview = http.get("/operations", headers={"Accept": "text/html"}).text
+    assert "/operations/jobs?state=waiting" in overview
