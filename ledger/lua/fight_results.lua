@@ -3,19 +3,38 @@
 --
 -- <ns>:results          hash    day|name|name -> batch (us), ' ', result (JSON)
 -- <ns>:results:first    hash    day|name|name -> the first result (JSON) of each that was replaced
+-- <ns>:results:ids      hash    day|name|name -> ids under which sources know the fight (JSON list)
 -- <ns>:results:changes  stream  who, from ('' for a new one), to
 -- arg(1) who   arg(2) about how many changes to keep
--- arg(3..) for each: name, result (JSON)
+-- arg(3..) for each: name, result (JSON), ids (JSON list, or '')
 -- Reply: {new, already known, replaced}
 
 local reply = earlier_reply()
 if reply then
   return reply
 end
+local function join_ids(key, name, ids)
+  local known = cjson.decode(redis.call('HGET', key, name) or '[]')
+  local have = {}
+  for _, id in ipairs(known) do
+    have[id] = true
+  end
+  for _, id in ipairs(ids) do
+    if not have[id] then
+      have[id] = true
+      known[#known + 1] = id
+    end
+  end
+  redis.call('HSET', key, name, cjson.encode(known))
+end
+
 local kept = ns .. 'results'
 local added, unchanged, corrected = 0, 0, 0
-for first = 3, #ARGV - HEADER, 2 do
-  local name, after = arg(first), arg(first + 1)
+for first = 3, #ARGV - HEADER, 3 do
+  local name, after, ids = arg(first), arg(first + 1), arg(first + 2)
+  if ids ~= '' then
+    join_ids(kept .. ':ids', name, cjson.decode(ids))
+  end
   local before = redis.call('HGET', kept, name)
   local batch, known = digits(now_us), ''
   if before then

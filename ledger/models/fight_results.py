@@ -33,6 +33,9 @@ class FightResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Names as the source spells them, in any order.
     winner
         Index of the winner, None for a draw or a no contest.
+    fight_ids
+        Ids under which feeds and other sources know the fight. Ids that are added later join those that are known, and
+        are no correction.
     batch
         Orders results by when they became known; set by the server, and kept by a correction.
     first
@@ -43,6 +46,7 @@ class FightResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fighters: tuple[str, str]
     winner: Literal[0, 1] | None
     ending: Ending = "won"
+    fight_ids: tuple[str, ...] = ()
     batch: int = 0
     first: FightResult | None = None
 
@@ -80,16 +84,18 @@ class FightResults:
         check_text("user", user)
         if len(results) > MAX_RESULTS_AT_ONCE:
             raise job_refused(f"{len(results):,} results are more than {MAX_RESULTS_AT_ONCE:,} at once: split the file")
-        arguments = [part for result in results for part in (result.key, _encoder.encode(_canonical(result)))]
+        arguments = [part for result in results for part in _arguments(result)]
         added, unchanged, corrected = self._server.run_script("fight_results", user, MAX_RESULT_CHANGES, *arguments)
         return AddedCounts(added=added, unchanged=unchanged, corrected=corrected)
 
     def all(self, since: date | None = None) -> list[FightResult]:
         """Return all results from a day on, by when they became known, then day and names."""
-        kept, first = self._server.transaction(
-            ("HGETALL", self._server.key("results")), ("HGETALL", self._server.key("results", "first"))
+        kept, first, ids = self._server.transaction(
+            ("HGETALL", self._server.key("results")),
+            ("HGETALL", self._server.key("results", "first")),
+            ("HGETALL", self._server.key("results", "ids")),
         )
-        found = [_read(value, first.get(name)) for name, value in kept.items()]
+        found = [_read(value, first.get(name), ids.get(name)) for name, value in kept.items()]
         chosen = [result for result in found if since is None or result.date >= since]
         return sorted(chosen, key=lambda result: (result.batch, result.date, result.key))
 
@@ -113,19 +119,26 @@ _encoder = msgspec.json.Encoder(order="sorted")
 _decoder = msgspec.json.Decoder(FightResult)
 
 
+def _arguments(result: FightResult) -> tuple[str, bytes, bytes]:
+    ids = msgspec.json.encode(result.fight_ids) if result.fight_ids else b""
+    return result.key, _encoder.encode(_canonical(result)), ids
+
+
 def _canonical(result: FightResult) -> FightResult:
     """Sort the fighters by name, so that listing them in the other order is no correction."""
     first, second = result.fighters
     if normalise_name(first) <= normalise_name(second):
-        return msgspec.structs.replace(result, batch=0, first=None)
+        return msgspec.structs.replace(result, fight_ids=(), batch=0, first=None)
     winner: Literal[0, 1] | None = None if result.winner is None else 0 if result.winner == 1 else 1
-    return msgspec.structs.replace(result, fighters=(second, first), winner=winner, batch=0, first=None)
+    fighters = (second, first)
+    return msgspec.structs.replace(result, fighters=fighters, winner=winner, fight_ids=(), batch=0, first=None)
 
 
-def _read(value: bytes, first: bytes | None) -> FightResult:
+def _read(value: bytes, first: bytes | None, ids: bytes | None) -> FightResult:
     batch, _, text = value.partition(b" ")
+    fight_ids = () if ids is None else msgspec.json.decode(ids, type=tuple[str, ...])
     before = None if first is None else msgspec.structs.replace(_decoder.decode(first), batch=int(batch))
-    return msgspec.structs.replace(_decoder.decode(text), batch=int(batch), first=before)
+    return msgspec.structs.replace(_decoder.decode(text), fight_ids=fight_ids, batch=int(batch), first=before)
 
 
 def _change_of(place: str, fields: Mapping[bytes, bytes]) -> FightResultChange:

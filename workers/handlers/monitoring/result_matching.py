@@ -1,9 +1,10 @@
 """Match fight results to the records of the prediction log, and so score the answers of a model.
 
-Names are matched as in the engine (`engine.data.fighter_names`): by letters and digits, then by listed aliases and the
-other order of a Chinese or Korean name; never by similarity. A result may be a day off, because most logs assign a card
-that starts after midnight UTC to the evening before. If a fight is in the log twice, under two spellings or days, the
-last answer counts. A fight with contradicting results is left out.
+A result belongs to the fights that have one of its ids. Without such a fight, names are matched as in the engine
+(`engine.data.fighter_names`): by letters and digits, then by listed aliases and the other order of a Chinese or Korean
+name; never by similarity. A result may then be a day off, because most logs assign a card that starts after midnight
+UTC to the evening before. If a fight is in the log twice, under two spellings or days, the last answer counts. A fight
+with contradicting results is left out.
 
 Sequential tests use the first known result of a fight: a settled bet stays settled, even if the result is corrected,
 overturned or contradicted later. All other figures use the present result.
@@ -12,10 +13,12 @@ overturned or contradicted later. All other figures use the present result.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
+
+from msgspec.structs import replace
 
 from engine.data.fighter_names import FighterIndex, fighter_name_key
 from engine.errors import AmbiguousFighterError
@@ -103,7 +106,8 @@ def match_results(records: Sequence[PredictionRecord], results: Sequence[FightRe
     fights: dict[LoggedFight, list[PredictionRecord]] = defaultdict(list)
     for record in records:
         fights[record.day, fight_key(record.fighters)].append(record)
-    found = match_fights({fight: logged[0].fighters for fight, logged in fights.items()}, results)
+    ids = {fight: {record.fight_id for record in logged if record.fight_id} for fight, logged in fights.items()}
+    found = match_fights({fight: logged[0].fighters for fight, logged in fights.items()}, results, ids)
     present = {fight: result for fight, result in found.present.items() if fight not in found.contradicted}
     first = {
         fight: first_known(result) for fight, result in found.present.items() if fight not in found.always_contradicted
@@ -116,18 +120,26 @@ def match_results(records: Sequence[PredictionRecord], results: Sequence[FightRe
     )
 
 
-def match_fights(fights: Mapping[LoggedFight, tuple[str, str]], results: Sequence[FightResult]) -> MatchedResults:
-    """Match fights, given by their fighters, to results."""
+def match_fights(
+    fights: Mapping[LoggedFight, tuple[str, str]],
+    results: Sequence[FightResult],
+    ids: Mapping[LoggedFight, Iterable[str]] | None = None,
+) -> MatchedResults:
+    """Match fights, given by their fighters, to results; `ids` are those under which the source knows each fight."""
     present_results: dict[LoggedFight, FightResult] = {}
     contradicted: set[LoggedFight] = set()
     always_contradicted: set[LoggedFight] = set()
     by_day: dict[date, list[LoggedFight]] = defaultdict(list)
+    by_id: dict[str, list[LoggedFight]] = defaultdict(list)
     for fight in fights:
         by_day[fight[0]].append(fight)
-    for result in results:
-        days = [result.date + timedelta(days=off) for off in range(-MAX_DAYS_APART, MAX_DAYS_APART + 1)]
+        for fight_id in (ids or {}).get(fight, ()):
+            by_id[fight_id].append(fight)
+    for listed in results:
+        days = [listed.date + timedelta(days=off) for off in range(-MAX_DAYS_APART, MAX_DAYS_APART + 1)]
         nearby = [fight for day in days for fight in by_day.get(day, ())]
-        for fight in _candidate_fights(result, nearby, fights):
+        found = list(_fights_by_id(listed, by_id, fights))
+        for fight, result in found or [(fight, listed) for fight in _candidate_fights(listed, nearby, fights)]:
             known = present_results.setdefault(fight, result)
             fighters = fights[fight]
             if winner_position(known, fighters) != winner_position(result, fighters):
@@ -136,6 +148,28 @@ def match_fights(fights: Mapping[LoggedFight, tuple[str, str]], results: Sequenc
             if known.batch == result.batch and winner_position(first, fighters) != winner_position(other, fighters):
                 always_contradicted.add(fight)
     return MatchedResults(present_results, contradicted, always_contradicted)
+
+
+def _fights_by_id(
+    result: FightResult, by_id: Mapping[str, Sequence[LoggedFight]], fights: Mapping[LoggedFight, tuple[str, str]]
+) -> Iterator[tuple[LoggedFight, FightResult]]:
+    """Yield the fights that have one of a result's ids, with the result in their spelling.
+
+    One name is enough then; without any, the id is that of another fight, as ids that callers invent may be.
+    """
+    for fight in dict.fromkeys(fight for fight_id in result.fight_ids for fight in by_id.get(fight_id, ())):
+        fighters = fights[fight]
+        found = [_find(fighters, name) for name in result.fighters]
+        position = found[0] if found[0] is not None else None if found[1] is None else 1 - found[1]
+        if position is not None and found[0] != found[1]:
+            spelt = (fighters[position], fighters[1 - position])
+            first = None if result.first is None else _respell(result.first, result, spelt)
+            yield fight, replace(result, fighters=spelt, first=first)
+
+
+def _respell(first: FightResult, result: FightResult, spelt: tuple[str, str]) -> FightResult:
+    """Return the first version of a result with the names of `spelt`, which are those of `result`."""
+    return replace(first, fighters=spelt if first.fighters == result.fighters else (spelt[1], spelt[0]))
 
 
 def first_known(result: FightResult) -> FightResult:

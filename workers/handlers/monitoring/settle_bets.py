@@ -95,11 +95,12 @@ def find_results(bets: Sequence[PlacedBet], results: Sequence[FightResult], *, p
     unclear: list[str] = []
     by_id: dict[str, list[FightResult]] = {}
     for result in results:
-        for fight_id in getattr(result, "fight_ids", ()):
+        for fight_id in result.fight_ids:
             by_id.setdefault(fight_id, []).append(result)
     unknown = []
     for bet in bets:
-        same = by_id.get(bet.fight_id, [])
+        # A result of other fighters has this id by chance: callers may number their fights.
+        same = [one for one in by_id.get(bet.fight_id, []) if fighter_position(one, bet.fighters) is not None]
         if not same:
             unknown.append(bet)
             continue
