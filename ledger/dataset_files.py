@@ -13,6 +13,16 @@ TABLES = ("fights", "stat_lines", "fighters")
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
 
+def current_version(path: Path) -> Path:
+    """Return the version in force of a fight log's folder that imports keep up to date; `path` itself without any.
+
+    Imports write each version into a folder of its own and then replace the link `current`, in one step. A reader of
+    several files follows that link once, so that they are of one version.
+    """
+    link = path / "current"
+    return link.resolve() if link.is_symlink() else path
+
+
 def table_file(folder: Path, table: str) -> Path:
     """Return the only file of `table`. Raises FileNotFoundError for none, or for more than one."""
     if not folder.is_dir():
@@ -36,7 +46,7 @@ def folder_digest(path: Path | str) -> str:
     FileNotFoundError
         A table is missing or exists in two formats.
     """
-    path = Path(path)
+    path = current_version(Path(path))
     files = [path] if path.is_file() else sorted(table_file(path, table) for table in TABLES)
     digest = hashlib.sha256()
     for file in files:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -32,6 +32,7 @@ from engine.data.fight_log_tables import (
     with_boolean_flags,
     write_table,
 )
+from engine.data.fight_log_versions import current_version
 from engine.errors import ValidationError
 
 TABLE_COLUMNS: dict[str, tuple[Column, ...]] = {
@@ -39,7 +40,7 @@ TABLE_COLUMNS: dict[str, tuple[Column, ...]] = {
     "stat_lines": STAT_LINES_TABLE,
     "fighters": FIGHTERS_TABLE,
 }
-_ADDED_COLUMNS = ("announced_winner", "history_only", *DECLARED_COUNTS, "declared_last_bout")
+_ADDED_COLUMNS = ("announced_winner", "history_only", "known_at", *DECLARED_COUNTS, "declared_last_bout")
 """Optional columns that the digest leaves out while they are blank, so that older logs keep theirs."""
 _SORTED_BY = {
     "fights": ["date", "fight_id"],
@@ -74,7 +75,7 @@ class FightLog:
     def __post_init__(self, sources: Sequence[TableSource]) -> None:
         """Convert the tables to canonical form. Raises DataFaultsError if that is impossible."""
         faults = FaultCollector()
-        clean = _clean(
+        clean = clean_log_tables(
             {name: getattr(self, name) for name in TABLE_COLUMNS},
             dict(zip(TABLE_COLUMNS, sources, strict=True)),
             faults,
@@ -120,6 +121,23 @@ class FightLog:
         lines = self.stat_lines[self.stat_lines["fight_id"].isin(fights["fight_id"])]
         return FightLog(fights, lines, self.fighters)
 
+    def known_before(self, moment: datetime) -> FightLog:
+        """Return the fights that the log had before `moment`, and their stat lines.
+
+        A fight without `known_at` counts as known from the day after it, in UTC. Cells are those of today: what was
+        corrected later is set back by `engine.fight_log_import.changes.log_known_before`. Raises ValidationError if no
+        fight is left.
+        """
+        if moment.tzinfo is None:
+            raise ValidationError("the moment needs an offset from UTC: give one as 2026-11-21T23:05:00+00:00")
+        text = f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        known = self.fights["known_at"]
+        listed = (self.fights["date"] + pd.Timedelta(days=1)).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+        fights = self.fights[known.where(known != "", listed) < text]
+        if fights.empty:
+            raise ValidationError(f"the log had no fight before {text}: choose a later moment")
+        return FightLog(fights, self.stat_lines[self.stat_lines["fight_id"].isin(fights["fight_id"])], self.fighters)
+
     def digest(self) -> str:
         """Return the SHA-256 of the content, the same for any file format and any order of rows or columns."""
         content = hashlib.sha256()
@@ -153,6 +171,7 @@ def read_fight_log(folder: Path, today: date | None = None) -> FightLog:
     """
     if not folder.is_dir():
         raise ValidationError(f"{folder} is not a folder: name one with fights, stat_lines and fighters tables")
+    folder = current_version(folder)
     faults, tables, sources = FaultCollector(), {}, {name: TableSource(name) for name in TABLE_COLUMNS}
     for name in TABLE_COLUMNS:
         try:
@@ -161,7 +180,7 @@ def read_fight_log(folder: Path, today: date | None = None) -> FightLog:
             tables[name] = read_table(path)
         except ValidationError as error:
             faults.add(TableSource(str(folder)), str(error))
-    clean = _clean(tables, sources, faults)
+    clean = clean_log_tables(tables, sources, faults)
     if "fights" in clean:
         latest = (today or datetime.now(UTC).date()) + timedelta(days=1)
         check_plausibility(clean["fights"], clean.get("fighters"), sources, latest, faults)
@@ -171,10 +190,13 @@ def read_fight_log(folder: Path, today: date | None = None) -> FightLog:
     return log
 
 
-def _clean(
-    tables: dict[str, pd.DataFrame], sources: dict[str, TableSource], faults: FaultCollector
+def clean_log_tables(
+    tables: Mapping[str, pd.DataFrame], sources: Mapping[str, TableSource], faults: FaultCollector
 ) -> dict[str, pd.DataFrame]:
-    """Return the present tables in canonical form, with their references checked."""
+    """Return the present tables, by name, in canonical form with flags as numbers; add their faults to `faults`.
+
+    References between the tables are checked, plausibility is not.
+    """
     clean = {name: clean_table(table, TABLE_COLUMNS[name], sources[name], faults) for name, table in tables.items()}
     if "fights" in clean:
         _check_fights(clean["fights"], sources["fights"], faults)
@@ -206,7 +228,7 @@ def _check_fights(fights: pd.DataFrame, source: TableSource, faults: FaultCollec
 
 
 def _check_fighters(
-    fights: pd.DataFrame, fighters: pd.DataFrame, sources: dict[str, TableSource], faults: FaultCollector
+    fights: pd.DataFrame, fighters: pd.DataFrame, sources: Mapping[str, TableSource], faults: FaultCollector
 ) -> None:
     ids = fighters["fighter_id"]
     faults.add_cells(sources["fighters"], ids, ids.duplicated() & (ids != ""), "ids must be unique")
@@ -220,7 +242,7 @@ def _check_fighters(
 
 
 def _check_stat_lines(
-    lines: pd.DataFrame, fights: pd.DataFrame, sources: dict[str, TableSource], faults: FaultCollector
+    lines: pd.DataFrame, fights: pd.DataFrame, sources: Mapping[str, TableSource], faults: FaultCollector
 ) -> None:
     source, fight, fighter = sources["stat_lines"], lines["fight_id"], lines["fighter_id"]
     known = (fight != "") & (fighter != "")
@@ -246,11 +268,11 @@ def _check_stat_lines(
 def _is_blank(values: pd.Series, column: Column) -> bool:
     if column.kind == "flag":
         return not values.any()
-    return bool((values == "").all() if column.kind == "text" else values.isna().all())
+    return bool((values == "").all() if column.kind in ("text", "moment") else values.isna().all())
 
 
 def _bytes(values: pd.Series, column: Column) -> bytes:
-    if column.kind == "text":
+    if column.kind in ("text", "moment"):
         return json.dumps(values.tolist()).encode()
     if column.kind == "date":
         return values.to_numpy().astype("datetime64[D]").astype("<i8").tobytes()

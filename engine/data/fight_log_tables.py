@@ -1,14 +1,16 @@
 """The three tables of a fight log: their columns, and the conversion of their cells to one canonical form.
 
 A table is CSV or Parquet, with cells as text or already typed. `clean_table` converts it to fixed dtypes (text: str, ""
-if blank; number: float64, NaN if blank; flag: bool; date: datetime64[s] at midnight, NaT if blank) or reports the wrong
-cells. Unknown columns are dropped. References between tables are checked in `engine.data.fight_log`.
+if blank; number: float64, NaN if blank; flag: bool; date: datetime64[s] at midnight, NaT if blank; moment: text in UTC,
+as `2026-11-21T23:05:00Z`, "" if blank) or reports the wrong cells. Unknown columns are dropped. References between
+tables are checked in `engine.data.fight_log`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -51,7 +53,7 @@ class Column:
     Attributes
     ----------
     kind
-        Kind of the cells. `count`: a whole number. `price`: decimal odds.
+        Kind of the cells. `count`: a whole number. `price`: decimal odds. `moment`: a time with its offset from UTC.
     required
         True if the table must have the column.
     blank
@@ -65,7 +67,7 @@ class Column:
     """
 
     name: str
-    kind: Literal["text", "date", "number", "flag", "count", "price"]
+    kind: Literal["text", "date", "moment", "number", "flag", "count", "price"]
     required: bool = True
     blank: bool = False
     exclusive_min: float = -np.inf
@@ -95,13 +97,15 @@ FIGHTS_TABLE = (
     Column("blue_early_decimal_odds", "price", required=False, blank=True),
     Column("announced_winner", "text", required=False, blank=True, choices=("red", "blue", "draw", "nc")),
     Column("history_only", "flag", required=False, blank=True),
+    Column("known_at", "moment", required=False, blank=True),
 )
 """Columns of the fights table, one row for each fight.
 
 `end_time_seconds` counts from the first bell. `corner_reliable` is 1 if `red` is the official red corner and 0 if the
 source only lists this fighter first. `announced_winner` is the winner announced on the day, for results that were
 changed later; blank means `winner`. `history_only` is 1 for bouts, such as those of other promotions, that move the
-states and ratings of fighters but that no model learns from and none is scored on; blank means 0.
+states and ratings of fighters but that no model learns from and none is scored on; blank means 0. `known_at` is when
+the log first had the fight; blank means the day after it.
 """
 
 STAT_LINES_TABLE = (
@@ -222,6 +226,10 @@ def _clean(cells: pd.Series, column: Column, source: TableSource, faults: FaultC
         faults.add_cells(source, cells, blank, "fill in the empty cell or leave the row out")
     if column.kind == "text":
         return _match_choices(cells, text, column, source, faults) if column.choices else text
+    if column.kind == "moment":
+        moments = text.map(canonical_moment)
+        faults.add_cells(source, cells, moments.isna(), "write times with their offset, as 2026-11-21T23:05:00Z")
+        return moments.fillna("").astype(object)
     if column.kind == "date":
         days = as_days(text)
         faults.add_cells(source, cells, days.isna() & ~blank, "write dates as YYYY-MM-DD")
@@ -233,6 +241,17 @@ def _clean(cells: pd.Series, column: Column, source: TableSource, faults: FaultC
         faults.add_cells(source, cells, odd, remedy)
         wrong |= odd
     return values.mask(wrong)
+
+
+def canonical_moment(text: str) -> str | None:
+    """Return a time in UTC to the second, "" for "", or None for text without a time or without its offset."""
+    if not text:
+        return ""
+    try:
+        moment = datetime.fromisoformat(text)
+        return None if moment.tzinfo is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except (ValueError, OverflowError):
+        return None
 
 
 def _match_choices(

@@ -41,6 +41,7 @@ MEANINGS = {
     "blue_early_decimal_odds": "price of blue days before the event",
     "announced_winner": "the result that was announced on the day, if it was changed later; blank: as `winner`",
     "history_only": "1 for a bout, as of another promotion, that moves records and ratings but is no label; blank: 0",
+    "known_at": "when this log first had the fight; blank: the day after it. `cornerman fight-log import` writes it",
     "fighter_id": "names the fighter in all tables",
     "knockdowns": "scored by this fighter, as all that follow",
     "submission_attempts": "",
@@ -67,6 +68,7 @@ MEANINGS = {
 KINDS = {
     "text": "text",
     "date": "date, YYYY-MM-DD",
+    "moment": "time with its offset from UTC",
     "number": "number",
     "count": "whole number",
     "flag": "0 or 1",

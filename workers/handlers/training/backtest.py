@@ -35,8 +35,8 @@ from ledger.contracts.reports import PartReport
 from workers.handlers.training.fan_out import FanOutState, gather, prepare, resume_state, run_part
 from workers.handlers.training.train_ensemble import TIME_LIMIT_MARGIN_SECONDS
 from workers.handlers.training.training_data import (
-    check_data_digest,
     config_from_recipe,
+    pin_data,
     read_job_matrix,
     recipe_from_plan,
     training_config,
@@ -119,7 +119,7 @@ def backtest_in_process(
     ------
     EngineError
     """
-    check_data_digest(job)
+    job = pin_data(job)
     on_progress("reading", 0, 1)
     fight_set = _read_fight_set(job)
     plan = training_config(job, within_seconds, n_jobs)
@@ -140,7 +140,7 @@ def backtest_report(evaluation: BacktestEvaluation, data_digest: str) -> Backtes
 
 def _prepare(job: Backtest, context: JobContext) -> Bundle:
     """Read the fights, check the days of the backtest, and write the arrays that all parts need to the store."""
-    check_data_digest(job)
+    job = pin_data(job)
     context.progress("reading", 0, 1)
     fight_set = _read_fight_set(job)
     days = {name: msgspec.to_builtins(getattr(job, name)) for name in _DAYS}

@@ -45,7 +45,7 @@ from ledger.contracts.job_reports.judgement_report import (
 from ledger.contracts.jobs import JudgeModels
 from ledger.models.promotion_gate import decide_promotion, error_for_try
 from workers.handlers.training.train_ensemble import TIME_LIMIT_MARGIN_SECONDS
-from workers.handlers.training.training_data import check_data_digest, read_job_matrix, with_memory_limit
+from workers.handlers.training.training_data import pin_data, read_job_matrix, with_memory_limit
 from workers.jobs.context import JobContext
 from workers.jobs.operator_overrides import limit_threads
 
@@ -98,7 +98,7 @@ def evaluate_models(job: JudgeModels, context: JobContext) -> JudgementReport:
     roles = {"challenger": job.challenger, "champion": job.champion, "anchor": job.anchor}
     models = {role: context.models.get(digest).model.ensemble for role, digest in roles.items() if digest is not None}
     recipes = {role: _recipe(ensemble) for role, ensemble in models.items()}
-    check_data_digest(job)
+    job = pin_data(job)
     context.progress("reading", 0, 1)
     fight_set, log = _read_fights(job)
     first_day = job.first_day or first_unseen_day(*models.values())

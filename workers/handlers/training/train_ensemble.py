@@ -31,8 +31,8 @@ from ledger.contracts.reports import PartReport, TrainingReport
 from workers.handlers.training.fan_out import FanOutState, gather, prepare, resume_state, run_part
 from workers.handlers.training.model_publication import assign_alias, register_model
 from workers.handlers.training.training_data import (
-    check_data_digest,
     config_from_recipe,
+    pin_data,
     read_job_matrix,
     recipe_from_plan,
     training_config,
@@ -113,7 +113,7 @@ def train_in_process(
     ------
     EngineError
     """
-    check_data_digest(job)
+    job = pin_data(job)
     on_progress("reading", 0, 1)
     matrix, snapshot = read_training_data(job)
     return train_bundle(
@@ -165,7 +165,7 @@ def _about(job: TrainEnsemble) -> dict[str, Any]:
 
 def _prepare(job: TrainEnsemble, context: JobContext) -> Bundle:
     """Read and check the data, and write the arrays that all parts need to the store."""
-    check_data_digest(job)
+    job = pin_data(job)
     context.progress("reading", 0, 1)
     matrix, snapshot = read_training_data(job)
     recipe = recipe_from_plan(job)

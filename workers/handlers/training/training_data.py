@@ -17,9 +17,19 @@ from engine.members.member_stack import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.training.train import TrainingConfig
 from ledger.contracts.jobs import DataPlan, MatrixColumns, TrainingPlan
-from ledger.dataset_files import folder_digest
+from ledger.dataset_files import current_version, folder_digest
 
 Plan = TypeVar("Plan", bound=DataPlan)
+
+
+def pin_data(plan: Plan) -> Plan:
+    """Return the plan with the version of its fight log that is in force, which an import does not change any more.
+
+    Raises ValidationError if the data have changed since the job was submitted.
+    """
+    pinned = msgspec.structs.replace(plan, data=str(current_version(Path(plan.data))))
+    check_data_digest(pinned)
+    return pinned
 
 
 def check_data_digest(plan: DataPlan) -> None:

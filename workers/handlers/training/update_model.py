@@ -24,7 +24,7 @@ from ledger.contracts.job_reports.update_report import Anchoring, MovedLevel, St
 from ledger.contracts.jobs import UpdateModel
 from ledger.models.update_gate import decide_update
 from workers.handlers.training.model_publication import register_model
-from workers.handlers.training.training_data import check_data_digest
+from workers.handlers.training.training_data import pin_data
 from workers.jobs.context import JobContext
 from workers.jobs.provenance import wire_state
 from workers.jobs.retry import retry_until_available
@@ -51,7 +51,7 @@ def update_model(job: UpdateModel, context: JobContext) -> UpdateReport:
 
 def derive_model(job: UpdateModel, context: JobContext, parent: Path) -> tuple[Bundle, UpdateReport]:
     """Write the updated model below `parent`; return the base itself if the log brings nothing new. Raises as above."""
-    check_data_digest(job)
+    job = pin_data(job)
     context.progress("reading", 0, STEPS)
     log = _read_log(job)
     base = context.store.open(context.models.resolve(job.base))
