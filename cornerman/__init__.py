@@ -28,6 +28,7 @@ from ledger.contracts.failures import (
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
 from ledger.contracts.job_reports.bets_report import BetsReport
+from ledger.contracts.job_reports.fight_log_report import FightLogReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
@@ -56,6 +57,7 @@ from ledger.contracts.jobs import (
     ReviewModel,
     SettleBets,
     TrainEnsemble,
+    UpdateFightLog,
     UpdateModel,
 )
 from ledger.contracts.prices import PriceChange
@@ -150,6 +152,7 @@ __all__ = [
     "FeedReading",
     "Fight",
     "FightFailure",
+    "FightLogReport",
     "FightPrediction",
     "FightReport",
     "Fighter",
@@ -208,6 +211,7 @@ __all__ = [
     "TrainingTimeoutError",
     "UnknownFighterError",
     "UnknownJobError",
+    "UpdateFightLog",
     "UpdateModel",
     "UpdateReport",
     "ValidationError",

@@ -22,6 +22,7 @@ from ledger.async_ledger import AsyncLedger
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
 from ledger.contracts.job_reports.bets_report import BetsReport
+from ledger.contracts.job_reports.fight_log_report import FightLogReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
@@ -42,6 +43,7 @@ from ledger.contracts.jobs import (
     ReviewModel,
     SettleBets,
     TrainEnsemble,
+    UpdateFightLog,
     UpdateModel,
 )
 from ledger.contracts.replay_report import ReplayReport
@@ -116,6 +118,8 @@ class AsyncClient:
     async def enqueue(self, job: JudgeModels, **submission: Unpack[SubmitOptions]) -> Receipt[JudgementReport]: ...
     @overload
     async def enqueue(self, job: UpdateModel, **submission: Unpack[SubmitOptions]) -> Receipt[UpdateReport]: ...
+    @overload
+    async def enqueue(self, job: UpdateFightLog, **submission: Unpack[SubmitOptions]) -> Receipt[FightLogReport]: ...
     @overload
     async def enqueue(self, job: CheckHealth, **submission: Unpack[SubmitOptions]) -> Receipt[HealthReport]: ...
     @overload

@@ -27,6 +27,7 @@ from ledger.contracts.failures import JobFailedError, UnknownJobError
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
 from ledger.contracts.job_reports.bets_report import BetsReport
+from ledger.contracts.job_reports.fight_log_report import FightLogReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
@@ -47,6 +48,7 @@ from ledger.contracts.jobs import (
     ReviewModel,
     SettleBets,
     TrainEnsemble,
+    UpdateFightLog,
     UpdateModel,
 )
 from ledger.contracts.replay_report import ReplayReport
@@ -138,6 +140,8 @@ class Client:
     def enqueue(self, job: JudgeModels, **submission: Unpack[SubmitOptions]) -> Receipt[JudgementReport]: ...
     @overload
     def enqueue(self, job: UpdateModel, **submission: Unpack[SubmitOptions]) -> Receipt[UpdateReport]: ...
+    @overload
+    def enqueue(self, job: UpdateFightLog, **submission: Unpack[SubmitOptions]) -> Receipt[FightLogReport]: ...
     @overload
     def enqueue(self, job: CheckHealth, **submission: Unpack[SubmitOptions]) -> Receipt[HealthReport]: ...
     @overload

@@ -9,6 +9,7 @@ from msgspec import Struct
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
 from ledger.contracts.job_reports.bets_report import BetsReport
+from ledger.contracts.job_reports.fight_log_report import FightLogReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
@@ -37,6 +38,7 @@ from ledger.contracts.jobs import (
     ShadowCard,
     TrainEnsemble,
     TrainPart,
+    UpdateFightLog,
     UpdateModel,
     kind_of,
 )
@@ -59,6 +61,7 @@ REPORT_OF: dict[type[Struct], type[Struct]] = {
     Backtest: BacktestReport,
     JudgeModels: JudgementReport,
     UpdateModel: UpdateReport,
+    UpdateFightLog: FightLogReport,
     CheckHealth: HealthReport,
     Replay: ReplayReport,
     ReproduceTraining: ReplayReport,

@@ -937,6 +937,34 @@ export interface FightIssue {
 }
 
 /**
+ * The report of an `UpdateFightLog`.
+ *
+ * `digest_before` is null for a log that was made. Lists hold at most 500 entries each; `counts` has the number of
+ * all entries by the name of the list, and of each kind of change and case. The complete lists are in
+ * `last-import.json` in the folder of the log. `warnings` are what keeps the log from a training. `results` are the
+ * counts of results that the ledger got.
+ */
+export interface FightLogReport {
+  kind: "fight_log_report";
+  schema_version?: 1;
+  log: string;
+  digest_before?: string | null;
+  digest?: string | null;
+  changed: boolean;
+  dry_run?: boolean;
+  sources?: ReadSource[];
+  counts?: Record<string, number>;
+  added_fights?: string[];
+  changes?: LogChange[];
+  proposals?: ProposedLink[];
+  cases?: OpenCase[];
+  faults?: SourceFault[];
+  notes?: string[];
+  warnings?: string[];
+  results?: Record<string, number> | null;
+}
+
+/**
  * A predicted fight.
  *
  * `interval_reason` is why there are no intervals: `not_measured` (a model that was imported without past fights to
@@ -1095,7 +1123,7 @@ export interface IntervalOptions {
 }
 
 /** A job, by its `kind`. */
-export type Job = PredictCard | TrainEnsemble | Backtest | JudgeModels | CheckHealth | Replay | ReproduceTraining | CollectGarbage | ReviewModel | CompareModels | UpdateModel | ArchivePrices | SettleBets | ReviewBets;
+export type Job = PredictCard | TrainEnsemble | Backtest | JudgeModels | CheckHealth | Replay | ReproduceTraining | CollectGarbage | ReviewModel | CompareModels | UpdateModel | ArchivePrices | SettleBets | ReviewBets | UpdateFightLog;
 
 /** One event of a job, on the server's clock. */
 export interface JobEvent {
@@ -1313,6 +1341,14 @@ export interface LettersRequest {
   all?: boolean;
 }
 
+/** An operator's link of a source's fight or fighter to one of the log; `new` as `log_id` means none of them. */
+export interface LinkChoice {
+  kind: "fight" | "fighter";
+  source: string;
+  source_id: string;
+  log_id: string;
+}
+
 /**
  * A control that is set, by its full name, or one that is not, by its pattern such as `pause.QUEUE`.
  *
@@ -1327,6 +1363,23 @@ export interface ListedControl {
   set_by?: string | null;
   why?: string | null;
   changed_at?: string | null;
+}
+
+/**
+ * A changed cell of the log, as text.
+ *
+ * `change`: `overturned` for another winner than announced, `corrected` for another value, `filled` for a value in
+ * place of a blank. `column` is `*` for a line of statistics that the fight did not have.
+ */
+export interface LogChange {
+  change: "corrected" | "filled" | "overturned";
+  table: "fighters" | "fights" | "stat_lines";
+  fight_id?: string;
+  fighter_id?: string;
+  column: string;
+  before?: string;
+  after?: string;
+  source: string;
 }
 
 /**
@@ -1405,6 +1458,20 @@ export interface MovedLevel {
   inside: number;
   width_before: number;
   width_after: number;
+}
+
+/**
+ * What was not imported, and why.
+ *
+ * `ambiguous`: several fights or fighters of the log may be meant. `incomplete`: the log has no such fight, and the
+ * source has too little to add it. `missing`: the source had this fight before; it stays in the log. `disagrees`: a
+ * source of higher rank has another value.
+ */
+export interface OpenCase {
+  case: "ambiguous" | "disagrees" | "incomplete" | "missing";
+  source: string;
+  source_id: string;
+  text: string;
 }
 
 /**
@@ -1649,6 +1716,15 @@ export interface PromotionVerdict {
   remarks?: GateReason[];
 }
 
+/** A link that was made because only one fight or fighter of the log can be meant, and `how` that was found. */
+export interface ProposedLink {
+  kind: "fight" | "fighter";
+  source: string;
+  source_id: string;
+  log_id: string;
+  how: string;
+}
+
 /** Inputs that decided an outcome, besides the job's payload. */
 export interface Provenance {
   /** Time at which the age of quotes was checked. */
@@ -1700,6 +1776,14 @@ export interface Quote {
   prices: Record<string, number>;
   as_of?: string | null;
   commission?: number;
+}
+
+/** A source that was read: its format, a sentence about what was found, and its fights without faults. */
+export interface ReadSource {
+  path: string;
+  format: string;
+  found: string;
+  fights: number;
 }
 
 /** Receipt of an accepted job, typed by the report that will answer it. */
@@ -1771,7 +1855,7 @@ export interface ReplayReport {
 }
 
 /** A report, by its `kind`. */
-export type Report = CardReport | TrainingReport | BacktestReport | JudgementReport | HealthReport | ReplayReport | ShadowReport | PartReport | GarbageReport | ComparisonReport | ReviewReport | UpdateReport | PriceArchiveReport | BetSettlementReport | BetsReport;
+export type Report = CardReport | TrainingReport | BacktestReport | JudgementReport | HealthReport | ReplayReport | ShadowReport | PartReport | GarbageReport | ComparisonReport | ReviewReport | UpdateReport | PriceArchiveReport | BetSettlementReport | BetsReport | FightLogReport;
 
 /**
  * Recompute a training or a backtest, which takes as long as it did. Keeps no model and moves no alias.
@@ -2041,6 +2125,15 @@ export interface ShadowReport {
   failed: number;
 }
 
+/** A wrong value, line or file of a source. `column` is null for a fault of a whole line or file. */
+export interface SourceFault {
+  file: string;
+  line?: number | null;
+  column?: string | null;
+  value?: string;
+  remedy: string;
+}
+
 /** Answers from two states to the latest known pairs of fighters: absolute differences of the probabilities. */
 export interface StateDifference {
   pairs: number;
@@ -2117,6 +2210,30 @@ export interface TrainingReport {
   metrics: Record<string, number>;
   bundle_bytes: number;
   warnings?: string[];
+}
+
+/**
+ * Import sources into the fight log in the folder `log`, and add their results to the ledger.
+ *
+ * `sources` are files and folders that the monitoring pool can read: exports of UFC Stats, the public tables,
+ * scores, or tables of a fight log; `format` says which, if that is not to be found out. Any fault refuses all of
+ * them, unless `skip_faulty` imports the rest. With `dry_run` nothing is written. `closes`: fill in closing prices
+ * that the ledger has kept. `links` are choices where a fight or fighter is ambiguous.
+ *
+ * `schema_version` is 1: another one is `unsupported_schema`.
+ */
+export interface UpdateFightLog {
+  kind: "update_fight_log";
+  schema_version?: 1;
+  log: string;
+  sources?: string[];
+  format?: "auto" | "kaggle" | "scores" | "tables" | "ufcstats" | "ultimate";
+  skip_faulty?: boolean;
+  dry_run?: boolean;
+  closes?: boolean;
+  links?: LinkChoice[];
+  nonce?: string;
+  deadline?: string | null;
 }
 
 /**
@@ -2331,6 +2448,7 @@ export interface Reports {
   archive_prices: PriceArchiveReport;
   settle_bets: BetSettlementReport;
   review_bets: BetsReport;
+  update_fight_log: FightLogReport;
 }
 
 /** What each operation takes, and what it answers. */

@@ -37,6 +37,7 @@ Level = Annotated[float, Meta(gt=0.0, lt=1.0)]
 Corner = Literal["red", "blue", "unknown"]
 DevigMethod = Literal["power", "proportional", "shin", "odds_ratio", "logarithmic"]
 StateKind = Literal["fresh", "lagging"]
+SourceFormat = Literal["auto", "ufcstats", "ultimate", "kaggle", "scores", "tables"]
 
 
 def current_schema_version() -> int:
@@ -440,6 +441,36 @@ class ReviewBets(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     deadline: Moment | None = None
 
 
+class LinkChoice(Struct, frozen=True, kw_only=True):
+    """An operator's link of a source's fight or fighter to one of the log; `new` as `log_id` means none of them."""
+
+    kind: Literal["fight", "fighter"]
+    source: Name
+    source_id: Identifier
+    log_id: Identifier
+
+
+class UpdateFightLog(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="update_fight_log"):
+    """Import sources into the fight log in the folder `log`, and add their results to the ledger.
+
+    `sources` are files and folders that the monitoring pool can read: exports of UFC Stats, the public tables, scores,
+    or tables of a fight log; `format` says which, if that is not to be found out. Any fault refuses all of them, unless
+    `skip_faulty` imports the rest. With `dry_run` nothing is written. `closes`: fill in closing prices that the ledger
+    has kept. `links` are choices where a fight or fighter is ambiguous.
+    """
+
+    schema_version: int = field(default_factory=current_schema_version)
+    log: Annotated[str, Meta(min_length=1, max_length=4096)]
+    sources: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=4096)], ...], Meta(max_length=100)] = ()
+    format: SourceFormat = "auto"
+    skip_faulty: bool = False
+    dry_run: bool = False
+    closes: bool = True
+    links: Annotated[tuple[LinkChoice, ...], Meta(max_length=1000)] = ()
+    nonce: Annotated[str, Meta(max_length=64)] = ""
+    deadline: Moment | None = None
+
+
 Job = (
     PredictCard
     | TrainEnsemble
@@ -458,6 +489,7 @@ Job = (
     | ArchivePrices
     | SettleBets
     | ReviewBets
+    | UpdateFightLog
 )
 """Every job that can be submitted."""
 
@@ -482,6 +514,7 @@ ROUTES: dict[str, Route] = {
     "backtest": Route("train", 14_400.0),
     "judge_models": Route("train", 14_400.0),
     "update_model": Route("train", 600.0),
+    "update_fight_log": Route("monitor", 600.0),
     "replay": Route("predict", 60.0),
     "retrain": Route("train", 14_400.0),
     "train_part": Route("train", 3600.0),

@@ -13,8 +13,18 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from ledger.contracts.failures import Failure
 from ledger.contracts.job_reports.backtest_report import BacktestReport
+from ledger.contracts.job_reports.fight_log_report import FightLogReport
 from ledger.contracts.job_state import Progress
-from ledger.contracts.jobs import Backtest, DevigMethod, Level, MatrixColumns, MemberWeights, Name, TrainEnsemble
+from ledger.contracts.jobs import (
+    Backtest,
+    DevigMethod,
+    Level,
+    MatrixColumns,
+    MemberWeights,
+    Name,
+    TrainEnsemble,
+    UpdateFightLog,
+)
 from ledger.contracts.reports import Contributions, IntervalMethod, TrainingReport
 
 
@@ -172,7 +182,14 @@ class LoadTestReport(Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-Request = TrainLocally | PredictMatrix | BacktestLocally | LoadTest | ImportJoblib | CheckData
+class ImportFights(Struct, frozen=True, kw_only=True, tag_field="kind", tag="import_fights"):
+    """Import as the job specifies, without a ledger; write the complete lists to the file `report`, if given."""
+
+    job: UpdateFightLog
+    report: str | None = None
+
+
+Request = TrainLocally | PredictMatrix | BacktestLocally | LoadTest | ImportJoblib | CheckData | ImportFights
 
 Bounds = tuple[float, float]
 
@@ -222,4 +239,5 @@ class LocalMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     listed: tuple[FileListing, ...] = field(default=())
     imported: ImportReport | None = None
     checked: DataReport | None = None
+    fights: FightLogReport | None = None
     failure: Failure | None = None

@@ -15,6 +15,7 @@ from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
 from ledger.contracts.job_reports.bets_report import BetsReport
+from ledger.contracts.job_reports.fight_log_report import FightLogReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
@@ -308,5 +309,6 @@ Report = (
     | PriceArchiveReport
     | BetSettlementReport
     | BetsReport
+    | FightLogReport
 )
 """Every report that a job can end with."""

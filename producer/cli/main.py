@@ -19,6 +19,7 @@ from producer.cli.commands.check import check
 from producer.cli.commands.demo import demo
 from producer.cli.commands.enqueue import enqueue
 from producer.cli.commands.feeds.feed import feed
+from producer.cli.commands.feeds.fight_log import fight_log
 from producer.cli.commands.feeds.prices import prices
 from producer.cli.commands.fight_results import fight_results
 from producer.cli.commands.job_lists import jobs
@@ -140,6 +141,7 @@ for command in (
     health,
     models,
     fight_results,
+    fight_log,
     jobs,
     chains,
     dead_letters,

@@ -16,11 +16,13 @@ import msgspec
 
 from ledger.contracts.failures import Failure, FailureCode, JobFailedError, JobRefusedError
 from ledger.contracts.job_reports.backtest_report import BacktestReport
+from ledger.contracts.job_reports.fight_log_report import FightLogReport
 from ledger.contracts.local_protocol import (
     BacktestLocally,
     CheckData,
     DataReport,
     FileListing,
+    ImportFights,
     ImportJoblib,
     ImportReport,
     LoadTest,
@@ -71,6 +73,14 @@ def check_data(request: CheckData, console: Console) -> DataReport:
     for line in _lines(request, console):
         if line.checked is not None:
             return line.checked
+    raise _broken_off()
+
+
+def import_fights(request: ImportFights, console: Console) -> FightLogReport:
+    """Import sources into a fight log and return the report. Raises as `train_locally`."""
+    for line in _lines(request, console):
+        if line.fights is not None:
+            return line.fights
     raise _broken_off()
 
 

@@ -16,6 +16,7 @@ from rich.text import Text
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
 from ledger.contracts.job_reports.bets_report import BetsReport
+from ledger.contracts.job_reports.fight_log_report import FightLogReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
@@ -42,6 +43,7 @@ from producer.output.bet_review.review_tables import bet_review_tables
 from producer.output.card_tables import card_tables
 from producer.output.contribution_tables import contributions_text
 from producer.output.decision_text import decision_text
+from producer.output.fight_log_tables import fight_log_tables
 from producer.output.judgement_tables import judgement_tables
 from producer.output.monitoring_tables import comparison_tables, review_tables
 from producer.output.numbers import progress_text
@@ -216,5 +218,6 @@ _TABLES: Mapping[type[Report], Callable[[Any], list[Table]]] = {
     BetSettlementReport: _counts_table,
     GarbageReport: _garbage_tables,
     UpdateReport: update_tables,
+    FightLogReport: fight_log_tables,
 }
 """By type of report, except that of a card."""

@@ -42,6 +42,7 @@ HANDLERS: HandlerRegistry = {
     "backtest": "workers.handlers.training.backtest:backtest",
     "judge_models": "workers.handlers.training.judge_models:judge_models",
     "update_model": "workers.handlers.training.update_model:update_model",
+    "update_fight_log": "workers.handlers.fight_log.update_fight_log:update_fight_log",
     "collect_garbage": "workers.handlers.collect_garbage:collect_garbage",
     "train_part": "workers.handlers.training.train_ensemble:train_part",
     "backtest_part": "workers.handlers.training.backtest:backtest_part",

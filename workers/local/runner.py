@@ -31,6 +31,7 @@ from ledger.contracts.local_protocol import (
     BacktestLocally,
     Bounds,
     CheckData,
+    ImportFights,
     ImportJoblib,
     LoadTest,
     LocalMessage,
@@ -42,6 +43,7 @@ from ledger.contracts.local_protocol import (
     TrainLocally,
 )
 from workers.failures import to_failure
+from workers.handlers.fight_log.update_fight_log import import_here
 from workers.handlers.import_joblib import import_files
 from workers.handlers.prediction.card_report import contributions_of
 from workers.handlers.training.backtest import backtest_in_process
@@ -77,6 +79,8 @@ def main(source: BinaryIO, sink: BinaryIO) -> int:
                 import_files(request, send)
             case CheckData():
                 send(LocalMessage(checked=check_data_files(request)))
+            case ImportFights():
+                send(LocalMessage(fights=import_here(request)))
     except Exception as error:  # noqa: BLE001 - any error becomes a typed failure, as in a pool
         send(LocalMessage(failure=to_failure(error)))
     return 0

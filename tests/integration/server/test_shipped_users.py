@@ -167,6 +167,9 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
     shop("operator", "models import-joblib", *files, "--trust", "--trained-until", "2024-01-01", "--alias", "other")
     shop("operator", "fight-results add", str(shop.folder / "results.csv"))
     shop("operator", "fight-results list", "--changes")
+    shop("producer", "fight-log import", league, "--log", str(shop.folder / "log"))
+    shop("reader", "fight-log links", str(shop.folder / "log"))
+    shop("reader", "fight-log changes", str(shop.folder / "log"))
 
     # Feeds.
     dump = shop.folder / "dump.json"

@@ -27,6 +27,14 @@ from ledger.contracts.job_reports.bets_report import (
     ReviewedDay,
     RuleReview,
 )
+from ledger.contracts.job_reports.fight_log_report import (
+    FightLogReport,
+    LogChange,
+    OpenCase,
+    ProposedLink,
+    ReadSource,
+    SourceFault,
+)
 from ledger.contracts.job_reports.judgement_report import (
     EvaluatedCoverage,
     EvaluatedForecast,
@@ -72,6 +80,7 @@ from ledger.contracts.jobs import (
     IntervalOptions,
     Job,
     JudgeModels,
+    LinkChoice,
     MatrixColumns,
     MemberWeights,
     PredictCard,
@@ -84,6 +93,7 @@ from ledger.contracts.jobs import (
     ShadowCard,
     TrainEnsemble,
     TrainPart,
+    UpdateFightLog,
     UpdateModel,
 )
 from ledger.contracts.provenance import Provenance, RuntimeEnvironment, decode_provenance, encode_provenance
@@ -219,6 +229,18 @@ JOBS: dict[str, Job] = {
     ),
     "job_settle_bets_plain": SettleBets(),
     "job_settle_bets_full": SettleBets(nonce="n", deadline=NIGHT),
+    "job_update_fight_log_plain": UpdateFightLog(log="/fights"),
+    "job_update_fight_log_full": UpdateFightLog(
+        log="/fights",
+        sources=("/exports/ufcstats", "/exports/scores.json"),
+        format="ufcstats",
+        skip_faulty=True,
+        dry_run=True,
+        closes=False,
+        links=(LinkChoice(kind="fighter", source="ufcstats", source_id="a1", log_id="new"),),
+        nonce="n",
+        deadline=NIGHT,
+    ),
     "job_archive_prices_plain": ArchivePrices(),
     "job_archive_prices_full": ArchivePrices(keep_days=7.5, nonce="n", deadline=NIGHT),
     "job_collect_garbage": CollectGarbage(keep_days=30.0, dry_run=True),
@@ -605,6 +627,34 @@ REPORTS: dict[str, Report] = {
     "report_part": PartReport(name="replica-5-10", digest=DIGEST, bytes_written=1_000_000),
     "report_bet_settlement": BetSettlementReport(
         won=2, lost=3, void=1, resettled=1, profit=-1250, open=4, waiting=("a", "b"), unclear=("c",)
+    ),
+    "report_fight_log_plain": FightLogReport(log="/fights", changed=False),
+    "report_fight_log_full": FightLogReport(
+        log="/fights",
+        digest_before=DIGEST,
+        digest=DIGEST[::-1],
+        changed=True,
+        dry_run=True,
+        sources=(ReadSource(path="/exports", format="ufcstats", found="ufcstats: results in results.csv", fights=2),),
+        counts={"added_fights": 1, "changes": 1, "overturned": 1},
+        added_fights=("a1",),
+        changes=(
+            LogChange(
+                change="overturned",
+                table="fights",
+                fight_id="b2",
+                column="winner",
+                before="red",
+                after="nc",
+                source="ufcstats",
+            ),
+        ),
+        proposals=(ProposedLink(kind="fight", source="ufcstats", source_id="b2", log_id="b2", how="names_and_day"),),
+        cases=(OpenCase(case="missing", source="ufcstats", source_id="c3", text="Ana v Bea is no longer there"),),
+        faults=(SourceFault(file="results.csv", line=3, column="TIME", value="x", remedy="is not a time"),),
+        notes=("a note",),
+        warnings=("a warning",),
+        results={"added": 1, "unchanged": 2, "corrected": 0},
     ),
     "report_price_archive": PriceArchiveReport(
         months=("2098-12", "2099-01"), fights=26, changes=3100, dropped=13, bytes_written=40_000

@@ -50,6 +50,7 @@ COMMANDS = {
     "bets",
     "health",
     "models",
+    "fight-log",
     "fight-results",
     "jobs",
     "chains",

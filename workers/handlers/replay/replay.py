@@ -47,6 +47,7 @@ _REASONS_BY_KIND: Mapping[str, NotReplayableReason] = {
     "collect_garbage": "changes_things",
     "archive_prices": "changes_things",
     "settle_bets": "changes_things",
+    "update_fight_log": "changes_things",
     "review_model": "results_decided",
     "compare_models": "results_decided",
     "review_bets": "results_decided",

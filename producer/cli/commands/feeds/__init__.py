@@ -1,1 +1,1 @@
-"""Commands about odds feeds."""
+"""Commands about odds feeds, their prices, and fight logs."""

@@ -1,0 +1,1 @@
+"""Handler of the job that keeps a fight log up to date."""
