@@ -9,7 +9,8 @@ that is overturned later adds a second settlement that reverses the first one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import NoReturn
 
 import msgspec
@@ -42,6 +43,7 @@ from ledger.contracts.controls import Controls
 from ledger.contracts.jobs import PredictCard
 from ledger.operations.control_store import ControlStore
 from ledger.server.server import Server, to_datetime
+from ledger.server.stream_ranges import stream_between
 
 MAX_ENTRIES = 10_000
 """Most entries of one read."""
@@ -161,6 +163,11 @@ class BetRegister:
             raise job_refused(f"{after[:40]!r} is no place in the register of bets: give that of an entry, or 0")
         found = self._server.execute("XRANGE", self._key("bets"), f"({after}", "+", "COUNT", min(limit, MAX_ENTRIES))
         return [_entry(place, fields) for place, fields in found]
+
+    def entries_between(self, since: datetime, until: datetime) -> Iterator[BetEntry]:
+        """Yield the entries made at or after `since` and before `until`, oldest first."""
+        for place, fields in stream_between(self._server, self._key("bets"), since, until):
+            yield _entry(place.encode(), fields)
 
     def open_bets(self, mode: BetMode | None = None) -> list[PlacedBet]:
         """Return all open bets, oldest first; with `mode` those of one mode."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -15,6 +15,7 @@ from ledger.contracts.moments import microseconds
 from ledger.jobs import backpressure
 from ledger.server.error_replies import ServerFullError
 from ledger.server.server import Server
+from ledger.server.stream_ranges import stream_between
 
 MAX_CHANGES = 10_000
 """About how many changes of a feed are kept, some 400 bytes each."""
@@ -116,6 +117,11 @@ class FightChanges:
         first = "-" if after == "-" else f"({after}"
         found = self._server.execute("XREVRANGE", self._key(feed, "events"), "+", first, "COUNT", limit)
         return [(place.decode(), _changes.decode(fields[b"change"])) for place, fields in found]
+
+    def events_between(self, feed: str, since: datetime, until: datetime) -> Iterator[tuple[str, FightChange]]:
+        """Yield the changes that were dealt with at or after `since` and before `until`, oldest first, with places."""
+        for place, fields in stream_between(self._server, self._key(feed, "events"), since, until):
+            yield place, _changes.decode(fields[b"change"])
 
     def unlisted(self, fight_ids: Iterable[str]) -> dict[str, FightChange]:
         """Return those of some fights on which no bet should be placed, with the change that says why.

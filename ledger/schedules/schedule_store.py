@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, NoReturn
 
@@ -26,6 +26,7 @@ from ledger.schedules.run_outcomes import read_ended_run
 from ledger.schedules.schedule_checks import check_schedule, jobs_of_slot
 from ledger.schedules.slot_submission import MAX_CHANGES, SlotDecidedError, submit_run
 from ledger.server.server import Server, to_datetime
+from ledger.server.stream_ranges import stream_between
 
 _AGAIN = 5
 
@@ -179,6 +180,11 @@ class Schedules:
         entries = self._server.execute("XREVRANGE", stream, "+", "-", "COUNT", count)
         found = (_change(place, fields) for place, fields in entries if name in (None, fields[b"name"].decode()))
         return [change for change, _ in zip(found, range(limit), strict=False)]
+
+    def changes_between(self, since: datetime, until: datetime) -> Iterator[ScheduleChange]:
+        """Yield the changes made at or after `since` and before `until`, oldest first."""
+        for place, fields in stream_between(self._server, self._server.key("schedules", "changes"), since, until):
+            yield _change(place.encode(), fields)
 
     def read(self, name: str) -> StoredSchedule | None:
         """Return a schedule as it is stored, None if there is none."""

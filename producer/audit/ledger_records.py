@@ -31,8 +31,10 @@ def records_between(ledger: Ledger, since: datetime, until: datetime) -> Iterato
 
     At most a page of each kind is in memory.
     """
-    kinds = (_submissions, _controls, _alarms, _fight_results, _outcomes)
-    for record in heapq.merge(*(read(ledger, since, until) for read in kinds), key=lambda record: record.at):
+    kinds = (_submissions, _controls, _alarms, _fight_results, _schedules, _bets, _outcomes)
+    sources = [read(ledger, since, until) for read in kinds]
+    sources += [_fight_changes(ledger, feed, since, until) for feed in ledger.feeds.names()]
+    for record in heapq.merge(*sources, key=lambda record: record.at):
         yield record._replace(value=without_secrets(msgspec.json.decode(_encoder.encode(record.value))))
 
 
@@ -59,7 +61,27 @@ def _alarms(ledger: Ledger, since: datetime, until: datetime) -> Iterator[Record
 
 def _fight_results(ledger: Ledger, since: datetime, until: datetime) -> Iterator[Record]:
     for change in ledger.fight_results.changes_between(since, until):
-        yield Record(to_datetime(float(change.place.partition("-")[0])), "fight_result", change)
+        yield Record(_time_of(change.place), "fight_result", change)
+
+
+def _fight_changes(ledger: Ledger, feed: str, since: datetime, until: datetime) -> Iterator[Record]:
+    for place, change in ledger.feeds.changes.events_between(feed, since, until):
+        yield Record(_time_of(place), "fight_change", change)
+
+
+def _schedules(ledger: Ledger, since: datetime, until: datetime) -> Iterator[Record]:
+    for change in ledger.schedules.changes_between(since, until):
+        yield Record(change.at, "schedule", change)
+
+
+def _bets(ledger: Ledger, since: datetime, until: datetime) -> Iterator[Record]:
+    for entry in ledger.bets.entries_between(since, until):
+        yield Record(entry.at, "bet", entry)
+
+
+def _time_of(place: str) -> datetime:
+    """Return the server's time at which a place of a stream was added."""
+    return to_datetime(float(place.partition("-")[0]))
 
 
 _encoder = msgspec.json.Encoder()

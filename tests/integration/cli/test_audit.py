@@ -16,7 +16,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from ledger.contracts.bets import PlacedBet
+from ledger.contracts.fight_changes import FightChange
 from ledger.contracts.jobs import CheckHealth, Fight, Fighter, PredictCard
+from ledger.contracts.schedules import Schedule
+from ledger.feeds.fight_changes import ListedFeed
 from ledger.jobs.job_index import MAX_PAGE_JOBS
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.models.drift_alarms import DriftAlarm
@@ -32,6 +36,20 @@ Run = Callable[..., Result]
 BY = {"user": "ann@desk", "reason": "with redis://bob:hunter2@host/0"}
 MODEL = "a" * 64
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
+ABOUT: dict[str, Any] = {"id": "1-1", "fight_id": "fight", "fighters": ("Ana", "Bea"), "card_id": "card"}
+BET = PlacedBet(
+    job_id="job",
+    card_id="card",
+    fight_id="fight",
+    event_start=datetime(2026, 1, 1, tzinfo=UTC),
+    fighters=("Ana", "Bea"),
+    fighter="Ana",
+    bookmaker="North",
+    price=2.0,
+    stake=100,
+    who="ann",
+)
+SCHEDULE = Schedule(name="nightly", cron="0 3 * * *", jobs=(CheckHealth(nonce="n"),))
 
 
 @pytest.fixture
@@ -52,26 +70,30 @@ def test_an_export_has_all_that_happened_in_its_order(run: Run, ledger: Ledger, 
     ledger.drift_alarms.raise_alarm(alarm)
     ledger.drift_alarms.clear(MODEL, user="ann", reason="seen")
     ledger.fight_results.add([FightResult(date=date(2026, 11, 21), fighters=("Ana", "Bea"), winner=0)], user="ann")
-    submit(ledger, "two")
+    ledger.bets.place(BET, taken=True)
+    ledger.schedules.put(SCHEDULE, user="ann", reason="nightly")
+    change = FightChange(feed="odds", kind="withdrawn", read_at=LATER, start=LATER, **ABOUT)
+    none = ListedFeed(compared=0, fights={})
+    ledger.feeds.changes.store("odds", none, BET.event_start, changed={}, removed=(), changes=[change])
+    ledger.feeds.changes.finish(change)
+    ledger.feeds.leases.join("odds", "n", source="a file", lease_seconds=10.0)
+    ledger.submit(CheckHealth(nonce="two"), not_before=datetime.now(UTC) + timedelta(hours=1))
 
     path = tmp_path / "audit.jsonl"
     done = run("export", "-o", str(path), "--json")
     assert done.exit_code == ExitCode.OK, done.output
     lines = lines_of(path)
     kinds = [line["kind"] for line in lines]
-    assert Counter(kinds[1:-1]) == {
-        "submission": 2,
-        "outcome": 1,
-        "control": 2,
-        "alias": 1,
-        "drift_alarm": 1,
-        "fight_result": 1,
-    }
+    once = ("outcome", "alias", "drift_alarm", "fight_result", "bet", "schedule", "fight_change")
+    assert Counter(kinds[1:-1]) == {"submission": 2, "control": 2, **dict.fromkeys(once, 1)}
     assert [line["at"] for line in lines[1:-1]] == sorted(line["at"] for line in lines[1:-1])
     content = {line["kind"]: line["content"] for line in reversed(lines)}  # the first of each kind
     first, last = content["begin"], content["end"]
     assert (first["namespace"], first["server"]) == (ledger.settings.namespace, ledger.address)
     assert last["counts"] == dict(Counter(kinds[1:-1]))
+    assert (content["bet"]["entry"], content["bet"]["bet"]["stake"]) == ("placed", 100)
+    assert content["schedule"]["after"]["cron"] == "0 3 * * *"
+    assert content["fight_change"]["kind"] == "withdrawn"
     assert content["submission"]["payload"]["nonce"] == "one"
     assert content["outcome"]["outcome"]["report"]["status"] == "healthy"
     assert content["control"]["why"] == "with redis://[removed]@host/0"

@@ -53,9 +53,9 @@ def export(
 ) -> None:
     """Write submissions, outcomes, changes and bets of a range of time to FILE.
 
-    The file has jobs as submitted, outcomes with their provenance, changes of controls and aliases, drift alarms, and
-    changes of fight results. It has no passwords, tokens or secrets. Jobs are held until their retention ends:
-    export at least that often, with --continue.
+    The file has jobs as submitted, outcomes with their provenance, changes of controls, aliases and schedules, drift
+    alarms, changes of fight results and of listed fights, and bets. It has no passwords, tokens or secrets. Jobs are
+    held until their retention ends: export at least that often, with --continue.
     """
     if former is not None and since is not None:
         raise click.UsageError("--continue begins where that file ends: leave --since out")
