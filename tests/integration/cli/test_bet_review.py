@@ -53,7 +53,9 @@ def bets(ledger: Ledger) -> None:
     ledger.bets.void(["12-0"], user="ann", reason="no bout")
 
 
-def test_a_review_is_shown_and_is_a_document(run: Run, bets: None, start_pool: Callable[..., Any]) -> None:
+def test_a_review_is_shown_and_is_a_document(
+    run: Run, bets: None, start_pool: Callable[..., Any], tmp_path: Path
+) -> None:
     start_pool(queue="monitor", real=True, concurrency=1)
     document = json.loads(run("review", "--wait", "--timeout", "60", "--json").stdout)
     assert (document["kind"], document["mode"], document["total"]["bets"]) == ("bets_report", "paper", 24)
@@ -63,6 +65,8 @@ def test_a_review_is_shown_and_is_a_document(run: Run, bets: None, start_pool: C
     wrong = run("review", "--rule", "0" * 8, "--wait", "--timeout", "60")
     assert wrong.exit_code == ExitCode.FAILED
     assert "no settled bet was decided by rules" in wrong.stderr
+    run("review", "--html", str(tmp_path / "review.html"), "--timeout", "60")
+    assert "24 settled bets at 12 events" in (tmp_path / "review.html").read_text()
     receipt = json.loads(run("review", "--json").stdout)
     assert receipt["created"]
 

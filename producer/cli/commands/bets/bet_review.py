@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 import click
 
 from ledger.contracts.bets import BetMode
+from ledger.contracts.job_reports.bets_report import BetsReport
 from ledger.contracts.jobs import ReviewBets
 from producer.betting.bets_export import Format, bet_rows, write_bets
 from producer.cli.options.idempotency import receipt_text
 from producer.cli.options.moments import MomentOrAgeParam, moment_of
 from producer.client import Client, require_report
+from producer.output.bet_review.page import write_review_page
 from producer.output.console import Console, json_option, pass_console
 from producer.output.progress import wait_with_progress
 from producer.output.report_tables import report_tables
@@ -49,7 +51,10 @@ def _chosen_bets(default_mode: str) -> Callable[[Command], Command]:
     metavar="N",
     help="Number of rules that were tried in all, also those without bets; default: those with bets.",
 )
-@click.option("--wait", is_flag=True, help="Wait, and show the review.")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the review as one HTML page."
+)
+@click.option("--wait", is_flag=True, help="Wait, and show the review; --html implies it.")
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Limit of --wait; default: none.")
 @json_option
 @pass_console
@@ -60,6 +65,7 @@ def review(
     until: datetime | timedelta | None,
     rule: str | None,
     tried: int,
+    html: Path | None,
     wait: bool,
     timeout: float | None,
 ) -> None:
@@ -80,11 +86,14 @@ def review(
             nonce=uuid.uuid4().hex,
         )
         receipt = client.enqueue(job)
-        if not wait:
+        if not wait and html is None:
             console.output(receipt, receipt_text(receipt))
             return
         report = require_report(wait_with_progress(client, console, receipt.job_id, timeout))
     console.output(report, *report_tables(report))
+    if html is not None and isinstance(report, BetsReport):
+        write_review_page(report, html)
+        console.note(f"Written to {html}: open it in a browser")
 
 
 @click.command()
