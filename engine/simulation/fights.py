@@ -143,7 +143,7 @@ class Matchmaker:
     def replace_second(self, card: SimulatedFights, row: int) -> SimulatedFights:
         """Return a card with another second fighter in one fight, who has fought before and is rested.
 
-        Raises ValidationError if there is nobody in the weight class.
+        Raises ValidationError if the weight class has no free fighter.
         """
         day, division = int(card.day[row]), int(self.fighters.weight_class[card.first[row]])
         for rest_days in _REST_DAYS:
@@ -151,7 +151,7 @@ class Matchmaker:
             if len(free):
                 break
         else:
-            raise ValidationError("nobody is free to replace a fighter: take a larger roster or fewer cards")
+            raise ValidationError("no fighter is free to replace another: take a larger roster or fewer cards")
         second = self._rng.choice(free)
         self._last_day[second] = day
         pair = card.first[row : row + 1], np.array([second], dtype=np.intp)

@@ -2,8 +2,8 @@
 
 Everything is known beforehand and drawn from the truth: when each bout is listed, every move of each bookmaker's prices
 (`engine.simulation.price_paths`), results, and the incidents of real life (`Incident`). Times are seconds since the
-beginning of the season, so that the same season can be played at any speed and on any day. Nobody fights twice in it:
-played within hours, it passes on one date, on which one has one fight.
+beginning of the season, so that the same season can be played at any speed and on any day. No fighter
+fights twice in it: played within hours, it passes on one date.
 
     python -m engine.simulation.season --out FOLDER --cards 5 --seed 7
 
@@ -36,7 +36,7 @@ from engine.simulation.price_paths import HOUR_SECONDS, PriceMove, draw_in_play,
 
 DAY_SECONDS = 24 * HOUR_SECONDS
 MAX_CARDS = 60
-"""So many days are between the first and the last card in the eyes of the matchmaker, who lets people rest for 63."""
+"""Each card is a day after the one before for the matchmaker, who lets fighters rest for 63 days."""
 FIGHT_SECONDS = 1_500
 """Time between the results of two fights of one card."""
 OVERTURNED_AFTER_DAYS = 2
@@ -337,13 +337,15 @@ class _Card:
         endings = self._endings(at)
         lines = draw_stat_lines(self._fought, self._circuit.fighters, endings, self._streams.statistics)
         for row in range(size):
-            incident, told = at.get(row), self._bell - self._hours(12, 48)
+            incident, announced = at.get(row), self._bell - self._hours(12, 48)
             ending = str(endings["winner"].iat[row])
             if incident is Incident.FIGHTER_REPLACED:
-                yield self._bout(row, self._announced, incident, (self._opens, told), "cancelled", None)
-                yield self._bout(row, self._fought, incident, (told, None), ending, self._record(row, endings, lines))
+                yield self._bout(row, self._announced, incident, (self._opens, announced), "cancelled", None)
+                yield self._bout(
+                    row, self._fought, incident, (announced, None), ending, self._record(row, endings, lines)
+                )
             elif incident is Incident.CANCELLED:
-                yield self._bout(row, self._announced, incident, (self._opens, told), "cancelled", None)
+                yield self._bout(row, self._announced, incident, (self._opens, announced), "cancelled", None)
             else:
                 record = self._record(row, endings, lines)
                 yield self._bout(row, self._announced, incident, (self._opens, None), ending, record)
