@@ -40,7 +40,8 @@ SNAPSHOT_SECONDS = 1.0
 """Time between two snapshots of the historical odds."""
 MAX_DAYS_FROM = 3
 SILENT_SECONDS = 600.0
-_LIVE, _PAST = f"/v4/sports/{SPORT}", f"/v4/historical/sports/{SPORT}"
+EVENTS_PATH, ODDS_PATH, SCORES_PATH = (f"/v4/sports/{SPORT}/{name}" for name in ("events", "odds", "scores"))
+PAST_ODDS_PATH = f"/v4/historical/sports/{SPORT}/odds"
 
 
 class ProviderFault(StrEnum):
@@ -155,7 +156,7 @@ class PlayedProvider:
             self._faults.extend([fault] * times)
 
     def heal(self) -> None:
-        """Forget the faults that nobody has met yet."""
+        """Forget the faults that no request has met yet."""
         with self._lock:
             self._faults.clear()
 
@@ -176,16 +177,16 @@ class PlayedProvider:
     def answer(self, path: str, given: Mapping[str, str], moment: float) -> tuple[Any, dict[str, str]]:
         """Return the content of a reply and its headers. Raises _RefusedError."""
         self._check_key(given)
-        if path == f"{_LIVE}/events":
+        if path == EVENTS_PATH:
             return self.season.events(moment), self._spend(0)
-        if path == f"{_LIVE}/scores":
+        if path == SCORES_PATH:
             days = _days_from(given)
             return self.season.scores(moment, days), self._spend(1 if days is None else 2)
-        if path not in (f"{_LIVE}/odds", f"{_PAST}/odds"):
+        if path not in (ODDS_PATH, PAST_ODDS_PATH):
             raise _RefusedError(HTTPStatus.NOT_FOUND, "UNKNOWN_SPORT", f"Unknown path {path}; the sport is {SPORT}")
         cost = _cost(given)
         decimal = _decimal(given)
-        if path == f"{_LIVE}/odds":
+        if path == ODDS_PATH:
             events = self.season.odds(moment, decimal=decimal)
             return events, self._spend(cost if events else 0)
         at = min(_date(given), moment) // SNAPSHOT_SECONDS * SNAPSHOT_SECONDS
