@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -119,7 +119,9 @@ class FeedWriter:
         """
         folder = self.settings.feed_keep if kept else ""
         name = self._keep(Path(folder), reading.retrieval) if folder else None
-        counts = self._patiently(partial(process_reading, self.client, self.name, reading, self.policy))
+        missing_time = timedelta(seconds=self.settings.feed_missing_seconds)
+        process = partial(process_reading, self.client, self.name, reading, self.policy, missing_time)
+        counts = self._patiently(process)
         fights = reading.fights
         return RetrievalRecord(
             read_at=reading.retrieval.read_at,

@@ -15,7 +15,7 @@ in between, the next one goes on with the same bets (`ledger.feeds.changes`).
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -25,7 +25,7 @@ from ledger.contracts.fight_changes import FightChange
 from ledger.contracts.jobs import PredictCard
 from ledger.contracts.moments import microseconds
 from ledger.ledger import Ledger
-from producer.feed_runner.listing import compare, listed_states
+from producer.feed_runner.listing import MISSING_TIME, compare, listed_states
 
 _ATTEMPTS = 5
 _RECENT_CHANGES = 64
@@ -36,7 +36,13 @@ USER = "feed"
 
 
 def record_fight_changes(
-    ledger: Ledger, feed: str, cards: Sequence[PredictCard], read_at: datetime, *, unreadable: Collection[str] = ()
+    ledger: Ledger,
+    feed: str,
+    cards: Sequence[PredictCard],
+    read_at: datetime,
+    *,
+    unreadable: Collection[str] = (),
+    missing_time: timedelta = MISSING_TIME,
 ) -> list[FightChange]:
     """Store what a reading changes about the fights of a feed, and end the bets that do not stand.
 
@@ -54,6 +60,8 @@ def record_fight_changes(
         When it was read.
     unreadable
         Ids of events of the reading that could not be read (`FeedError.event`).
+    missing_time
+        How long a fight has been missing before it counts as withdrawn.
 
     Returns
     -------
@@ -72,7 +80,7 @@ def record_fight_changes(
     now = listed_states(cards)
     for _ in range(_ATTEMPTS):  # with the fence of a leader the first succeeds
         before = ledger.feeds.changes.listed(feed)
-        found = compare(feed, before.fights, now, read_at, unreadable)
+        found = compare(feed, before.fights, now, read_at, unreadable, missing_time)
         if microseconds(read_at, "read_at") <= before.compared or ledger.feeds.changes.store(
             feed, before, read_at, changed=found.changed, removed=found.removed, changes=found.changes
         ):

@@ -46,6 +46,7 @@ def compare(
     now: Mapping[str, ListedState],
     read_at: datetime,
     unreadable: Collection[str] = (),
+    missing_time: timedelta = MISSING_TIME,
 ) -> Comparison:
     """Compare a reading with the states that the readings before it have left.
 
@@ -62,6 +63,8 @@ def compare(
         When it was read.
     unreadable
         Ids of events that the reading lists and that could not be read: these fights are not missing.
+    missing_time
+        How long a fight has been missing before it counts as withdrawn.
     """
     changed: dict[str, ListedState] = {}
     found: list[dict[str, Any]] = []
@@ -81,7 +84,11 @@ def compare(
     for name, known in before.items() if now else ():
         if name in now or name in changed or known.withdrawn or known.id_now or known.start <= read_at:
             continue
-        state = _missing(known, read_at) if name not in unreadable else msgspec.structs.replace(known, missing=0)
+        state = (
+            _missing(known, read_at, missing_time)
+            if name not in unreadable
+            else msgspec.structs.replace(known, missing=0)
+        )
         if state.withdrawn:
             found.append(_change("withdrawn", name, state))
         if state != known:
@@ -111,11 +118,11 @@ def _change(kind: FightChangeKind, name: str, state: ListedState, **was: Any) ->
     return {"kind": kind, **about, **was}
 
 
-def _missing(known: ListedState, read_at: datetime) -> ListedState:
+def _missing(known: ListedState, read_at: datetime, missing_time: timedelta) -> ListedState:
     """Return the state of a fight that one more reading lacks."""
     since = known.missing_since if known.missing and known.missing_since is not None else read_at
     missing = known.missing + 1
-    withdrawn = missing >= MISSING_READINGS and read_at - since >= MISSING_TIME
+    withdrawn = missing >= MISSING_READINGS and read_at - since >= missing_time
     return msgspec.structs.replace(known, missing=missing, missing_since=since, withdrawn=withdrawn)
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from producer.client import Client
 from producer.feed_runner.card_policy import CardPolicy, submit_moved_cards
 from producer.feed_runner.fight_changes import moved_cards, record_fight_changes
+from producer.feed_runner.listing import MISSING_TIME
 from producer.feed_runner.reading import Reading
 
 
-def process_reading(client: Client, feed: str, reading: Reading, policy: CardPolicy | None) -> dict[str, int]:
+def process_reading(
+    client: Client,
+    feed: str,
+    reading: Reading,
+    policy: CardPolicy | None,
+    missing_time: timedelta = MISSING_TIME,
+) -> dict[str, int]:
     """Store the prices and fights of a reading and submit its cards; repeating it changes nothing.
 
     Parameters
@@ -23,6 +30,8 @@ def process_reading(client: Client, feed: str, reading: Reading, policy: CardPol
         The reading.
     policy
         When a card gets a new answer; None to submit no cards. Those that have begun are never submitted.
+    missing_time
+        How long a fight has been missing before it counts as withdrawn.
 
     Returns
     -------
@@ -42,7 +51,7 @@ def process_reading(client: Client, feed: str, reading: Reading, policy: CardPol
     read_at = reading.retrieval.read_at
     changes = ledger.prices.record_cards(reading.cards, read_at, skip_faulty=True)
     unreadable = {error.event for error in reading.refused if error.event is not None}
-    record_fight_changes(ledger, feed, reading.cards, read_at, unreadable=unreadable)
+    record_fight_changes(ledger, feed, reading.cards, read_at, unreadable=unreadable, missing_time=missing_time)
     if policy is None:
         return {"changes": changes, "cards": 0}
     now = datetime.fromtimestamp(ledger.server.time(), UTC)

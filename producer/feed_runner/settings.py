@@ -14,6 +14,7 @@ from ledger.contracts.feeds import FEED_NAME
 from ledger.settings import environment_variable, read_setting
 from producer.feed.parsing import PriceFormat
 from producer.feed_runner.card_policy import DEFAULT_STEP, CardPolicy
+from producer.feed_runner.listing import MISSING_TIME
 
 MAX_PORT = 65_535
 LAST_RESET_DAY = 28
@@ -44,6 +45,9 @@ class FeedSettings:
     )
     feed_card_max_age_seconds: float = _setting(
         0.0, "age of an answer's prices that needs a new answer; 0: as old as quotes may be", zero=True
+    )
+    feed_missing_seconds: float = _setting(
+        MISSING_TIME.total_seconds(), "how long a fight has been missing before it counts as withdrawn"
     )
     feed_far_seconds: float = _setting(1800.0, "time between two polls while the next event is far")
     feed_day_seconds: float = _setting(300.0, "the same in the last day before an event")
