@@ -238,10 +238,7 @@ export interface BetSettlementReport {
   open: number;
   /** Ids of those of them whose event began more than a day ago and that have no result. */
   waiting?: string[];
-  /**
-   * Ids of open bets whose results contradict each other, or name other fighters under the same id: a person has to
-   * settle or void them.
-   */
+  /** Ids of open bets whose results contradict each other: a person has to settle or void them. */
   unclear?: string[];
 }
 

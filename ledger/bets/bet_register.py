@@ -48,6 +48,7 @@ from ledger.server.stream_ranges import stream_between
 MAX_ENTRIES = 10_000
 """Most entries of one read."""
 _MAX_BETS_AT_ONCE = 1_000
+_PAGE = 1_000
 
 
 class StoredBet(Struct, frozen=True, kw_only=True):
@@ -80,8 +81,8 @@ class BetRegister:
         Raises
         ------
         BetRefusedError
-            A cap leaves too little room (`room`), the drawdown stop is reached, betting is off or in another mode, or
-            the event has started. Nothing was written.
+            A cap leaves too little room (`room`), the drawdown stop is reached, betting is off or in another mode, the
+            event has started, or a newer job has superseded the answer. Nothing was written.
         BetConflictError
             Another bet has this id.
         JobRefusedError
@@ -106,6 +107,7 @@ class BetRegister:
             "1" if taken else "",
             "1" if once else "",
             DEFAULT_BANKROLL,
+            bet.job_id,
         )
         if verdict == b"refused":
             _raise_refusal(bet, *(part.decode() for part in rest))
@@ -161,8 +163,7 @@ class BetRegister:
         parts = after.split("-")
         if len(parts) > 2 or not all(part.isdigit() and len(part) < 20 for part in parts):
             raise job_refused(f"{after[:40]!r} is no place in the register of bets: give that of an entry, or 0")
-        found = self._server.execute("XRANGE", self._key("bets"), f"({after}", "+", "COUNT", min(limit, MAX_ENTRIES))
-        return [_entry(place, fields) for place, fields in found]
+        return self._range(f"({after}", min(limit, MAX_ENTRIES))
 
     def entries_between(self, since: datetime, until: datetime) -> Iterator[BetEntry]:
         """Yield the entries made at or after `since` and before `until`, oldest first."""
@@ -181,6 +182,32 @@ class BetRegister:
         if found is None:
             raise _unknown(bet_id)
         return found
+
+    def history(self, bet_id: str) -> list[BetEntry]:
+        """Return all entries of a bet, oldest first. Raises UnknownBetError."""
+        place = self._server.execute("HGET", self._key("bet", bet_id), "placed")
+        if place is None:
+            raise _unknown(bet_id)
+        found: list[BetEntry] = []
+        first = place.decode()
+        while entries := self._range(first):
+            found += [entry for entry in entries if _bet_of(entry) == bet_id]
+            first = f"({entries[-1].place}"
+        return found
+
+    def newest(self, limit: int, *, mode: BetMode | None = None) -> list[StoredBet]:
+        """Return the bets that were placed last, newest first; with `mode` those of one mode."""
+        found: list[StoredBet] = []
+        last = "+"
+        while len(found) < limit:
+            page = self._server.execute("XREVRANGE", self._key("bets"), last, "-", "COUNT", _PAGE)
+            if not page:
+                break
+            placed = [entry for entry in (_entry(*pair) for pair in page) if isinstance(entry, BetPlaced)]
+            wanted = [entry.bet.bet_id for entry in placed if mode in (None, entry.bet.mode)]
+            found += [stored for stored in self._read(wanted) if stored is not None]
+            last = f"({page[-1][0].decode()}"
+        return found[:limit]
 
     def exposure(self, mode: BetMode | None = None) -> Exposure:
         """Return what is at stake, by default in the present mode (paper if betting is off)."""
@@ -276,6 +303,19 @@ class BetRegister:
             bookmakers=each("bookmaker", bookmakers, others[len(fights) :]),
         )
 
+    def followed_place(self, follower: str) -> str:
+        """Return the place in the stream of outcomes up to which a follower has placed bets, "0" for none."""
+        place = self._server.execute("HGET", self._key("bets", "followed"), follower)
+        return "0" if place is None else place.decode()
+
+    def remember_place(self, follower: str, place: str) -> None:
+        """Store the place up to which a follower has placed bets."""
+        self._server.execute("HSET", self._key("bets", "followed"), follower, place)
+
+    def _range(self, first: str, limit: int = 1000) -> list[BetEntry]:
+        found = self._server.execute("XRANGE", self._key("bets"), first, "+", "COUNT", limit)
+        return [_entry(place, fields) for place, fields in found]
+
     def _limits(self) -> BettingControls:
         return BettingControls.from_controls(self._controls.current())
 
@@ -348,6 +388,8 @@ def _raise_refusal(bet: PlacedBet, cap: str, about: str, limit: str, room: str) 
             message = "live bets need a bankroll: set the control `bankroll`"
         case "started":
             message = f"the event of fight {bet.fight_id!r} started at {bet.event_start}: it takes no more bets"
+        case "superseded":
+            message = f"the answer of job {bet.job_id} is superseded by job {about}: bet by that one"
         case "drawdown_stop":
             message = (
                 f"the drawdown has reached drawdown_stop ({limit} basis points of the peak): look at "
@@ -374,6 +416,10 @@ def _state(text: bytes) -> BetState:
 
 def _with_time(bet: PlacedBet, place: bytes) -> PlacedBet:
     return msgspec.structs.replace(bet, placed_at=to_datetime(float(place.partition(b"-")[0])))
+
+
+def _bet_of(entry: BetEntry) -> str:
+    return entry.bet.bet_id if isinstance(entry, BetPlaced) else entry.bet_id
 
 
 def _entry(place: bytes, fields: Mapping[bytes, bytes]) -> BetEntry:

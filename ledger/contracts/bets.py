@@ -98,6 +98,37 @@ class PlacedBet(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.stake + int(won.to_integral_value(ROUND_DOWN))
 
 
+class BetRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A request to record a bet on a fight of an answered card. What is not given is that of the answer's decision.
+
+    Attributes
+    ----------
+    job_id, fight_id
+        The answered card, and the fight.
+    stake
+        In the smallest unit of the currency.
+    fighter, bookmaker, price, commission
+        What was really taken.
+    bet_id
+        Id of the bet; empty for the digest of job, fight and mode. A second bet on a fight by one answer needs its own.
+    mode
+        By default that of the control `betting`.
+    taken
+        True if the bet was taken at the bookmaker already: it is recorded whatever the caps say.
+    """
+
+    job_id: Identifier
+    fight_id: Identifier
+    stake: Amount
+    fighter: Name | None = None
+    bookmaker: Name | None = None
+    price: Price | None = None
+    commission: Commission | None = None
+    bet_id: Annotated[str, Meta(max_length=200)] = ""
+    mode: BetMode | None = None
+    taken: bool = False
+
+
 class BetPlaced(Struct, frozen=True, kw_only=True, tag_field="entry", tag="placed"):
     """Entry: a bet was placed."""
 
@@ -249,7 +280,7 @@ class BetRefusedError(JobRefusedError):
     Attributes
     ----------
     cap
-        What refuses it: a cap, or `betting`, `drawdown_stop`, `started`, `min_stake`, `once`.
+        What refuses it: a cap, or `betting`, `drawdown_stop`, `started`, `superseded`, `min_stake`, `once`.
     limit, room
         The cap's amount and what is left of it; None if it is not about an amount.
     """

@@ -12,7 +12,7 @@
 -- <ns>:controls                hash    see control.lua
 -- arg(1) id   arg(2) mode   arg(3) stake   arg(4) payout   arg(5) fight   arg(6) card   arg(7) bookmaker   arg(8) week
 -- arg(9) start of the event (ms)   arg(10) bet (JSON)   arg(11) '1' to record it whatever the caps say
--- arg(12) '1' to refuse a second open bet of a fight   arg(13) bankroll if none is set
+-- arg(12) '1' to refuse a second open bet of a fight   arg(13) bankroll if none is set   arg(14) job that was answered
 -- Amounts are integers below 2^53 / 10,000, so that their products with shares are exact.
 -- Reply: {'placed', place}, or nothing was written:
 --        {'known', place, bet (JSON), state} | {'refused', cap, what it is about, limit, room}
@@ -50,6 +50,10 @@ local function objection()
     return refused('bankroll', 'not set')
   elseif tonumber(arg(9)) <= now then
     return refused('started', arg(9))
+  end
+  local newer = get_field(arg(14), 'superseded_by')
+  if newer then
+    return refused('superseded', newer)
   end
   local start = whole(set[2] or arg(13))
   local past = redis.call('HMGET', account, 'profit', 'peak')

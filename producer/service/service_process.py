@@ -52,6 +52,11 @@ def feed_command(source: str) -> list[str]:
     return [sys.executable, "-m", "producer.cli.main", "feed", "run", source]
 
 
+def bets_command() -> list[str]:
+    """Return the command line of a process that places paper bets."""
+    return [sys.executable, "-m", "producer.cli.main", "bets", "follow", "--json"]
+
+
 def gateway_command() -> list[str]:
     """Return the command line of a gateway. Raises NotInstalledError."""
     require_modules("http", "litestar", "uvicorn", "gateway")

@@ -25,8 +25,7 @@ class BetSettlementReport(
     waiting
         Ids of those of them whose event began more than a day ago and that have no result.
     unclear
-        Ids of open bets whose results contradict each other, or name other fighters under the same id: a person has to
-        settle or void them.
+        Ids of open bets whose results contradict each other: a person has to settle or void them.
     """
 
     schema_version: int = field(default_factory=current_schema_version)

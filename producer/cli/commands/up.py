@@ -23,6 +23,7 @@ from producer.output.exit_codes import ExitCode
 from producer.service.service_process import (
     POOLS,
     ServiceProcess,
+    bets_command,
     feed_command,
     gateway_command,
     pool_command,
@@ -73,6 +74,7 @@ class StopSignal:
     metavar="SOURCE",
     help="Run a feed runner, too: see `cornerman feed run`. Repeatable.",
 )
+@click.option("--bets", is_flag=True, help="Place paper bets, too: see `cornerman bets follow`.")
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
 @json_option
 @pass_console
@@ -83,6 +85,7 @@ def up(
     monitor: int | None,
     http: bool,
     feeds: tuple[str, ...],
+    bets: bool,
     until_stdin_closes: bool,
 ) -> None:
     """Run a server and the worker pools until Ctrl-C.
@@ -97,6 +100,8 @@ def up(
     with StopSignal() as stop, _server(console, folder) as url:
         environment = child_environment(url, folder)
         processes = [ServiceProcess(f"{name} pool", command, environment) for name, command in commands.items()]
+        if bets:
+            processes.append(ServiceProcess("bet follower", bets_command(), environment, output=sys.stderr.buffer))
         if http:  # what it prints is no part of this command's output
             processes.append(ServiceProcess("gateway", gateway, environment, output=sys.stderr.buffer))
         processes += [

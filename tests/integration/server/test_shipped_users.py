@@ -131,6 +131,23 @@ def use_chains(shop: Shop) -> None:
         shop(role, "chains cancel", f"chain of {role}")
 
 
+def run_bet_commands(shop: Shop) -> None:
+    answered = msgspec.json.decode((shop.folder / "card.json").read_bytes())
+    bout = answered["fights"][0]["id"]
+    names = [fighter["name"] for fighter in answered["fights"][0]["fighters"]]
+    for role, name in zip(("producer", "operator"), names, strict=True):
+        taken = ("--stake", "100", "--fighter", name, "--bookmaker", "A", "--price", "2", "--bet-id", role)
+        shop(role, "bets place", "card of producer", bout, *taken)
+        shop(role, "bets follow", "--once")
+        shop(role, "bets settle")
+        shop(role, "bets void", role, *WHY)
+    for role in ("producer", "reader", "operator"):
+        shop(role, "bets list", "--all")
+        shop(role, "bets show", "producer")
+        shop(role, "bets exposure")
+        shop(role, "bets account")
+
+
 def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None:
     league = str(shop.folder / "league")
     enqueue = ("enqueue", "--card", str(shop.folder / "card.json"), "--key")
@@ -199,6 +216,8 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
         shop(role, "prices export", str(shop.folder / "prices.csv"), "priced")
         assert shop(role, "prices close", "priced")["quotes"]
     use_chains(shop)
+
+    run_bet_commands(shop)
 
     # What everybody may read.
     for role in ("producer", "reader", "operator"):

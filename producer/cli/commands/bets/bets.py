@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from producer.cli.commands.bets.bet_register import account, exposure, list_bets, place, settle, show, void
 from producer.cli.commands.bets.bet_review import export, review
+from producer.cli.commands.bets.follow_bets import follow
 from producer.output.console import json_option
 
 
@@ -14,5 +16,5 @@ def bets() -> None:
     """Manage the register of bets, and review it."""
 
 
-bets.add_command(review)
-bets.add_command(export)
+for command in (list_bets, show, place, void, settle, exposure, account, follow, review, export):
+    bets.add_command(command)
