@@ -30,6 +30,7 @@ from gateway.api import (
     pools,
     prices,
     queues,
+    schedules,
     status,
     webhooks,
 )
@@ -43,6 +44,7 @@ from gateway.pages.operations import controls as controls_page
 from gateway.pages.operations import dead_letters as dead_letters_page
 from gateway.pages.operations import jobs as jobs_page
 from gateway.pages.operations import models as models_page
+from gateway.pages.operations import schedules as schedules_page
 from gateway.problems import ProblemError, describe_problem, problem_response
 from gateway.query import check_query
 from gateway.security.access import LOOPBACK_NAMES, check_role
@@ -70,6 +72,7 @@ SUBJECTS = (
     queues,
     controls,
     dead_letters,
+    schedules,
     models,
     webhooks,
     health,
@@ -83,6 +86,7 @@ SUBJECTS = (
     jobs_page,
     dead_letters_page,
     controls_page,
+    schedules_page,
     models_page,
     audit,
     runbook,

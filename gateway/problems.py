@@ -24,6 +24,7 @@ from ledger.contracts.failures import (
 )
 from ledger.jobs.outcome_reader import OutcomesMissedError, UnreadableOutcomeError
 from ledger.operations.control_store import ControlConflictError
+from ledger.schedules.schedule_store import UnknownScheduleError
 from ledger.webhooks.webhook_store import UnknownWebhookError
 
 PROBLEM_TYPE = "application/problem+json"
@@ -132,7 +133,7 @@ def _problem_of(error: Exception) -> ProblemError:
             return _refused(error)
         case UnknownJobError():
             return ProblemError(410 if "forgotten" in str(error) else 404, str(error))
-        case UnknownWebhookError():
+        case UnknownWebhookError() | UnknownScheduleError():
             return ProblemError(404, str(error))
         case ControlConflictError():
             return ProblemError(409, str(error))

@@ -1549,6 +1549,8 @@ export interface Overview {
   feeds?: FeedStatus[];
   /** Number of jobs in the state `waiting`, which are in no queue. */
   not_queued?: number;
+  /** All schedules, with their next and last run. */
+  schedules?: ScheduleStatus[];
 }
 
 /**
@@ -1991,6 +1993,117 @@ export interface RuntimeEnvironment {
   processor: string;
   /** Versions by name, Python and cornerman included. */
   libraries: Record<string, string>;
+}
+
+/** Jobs that are submitted at each slot of a cron text. */
+export interface Schedule {
+  name: string;
+  /** Five fields (minute, hour, day of the month, month, day of the week), or six with the seconds first. */
+  cron: string;
+  /** IANA time zone of the cron text, such as Europe/Berlin. */
+  zone?: string;
+  /** One job, or a chain of which each waits until the one before has succeeded. The same for every slot. */
+  jobs: Job[];
+  /**
+   * What becomes of slots that were missed, because no monitoring pool was alive: `skip` none of them is submitted,
+   * `last` only the newest, `all` the newest `max_catch_up`, oldest first.
+   */
+  catch_up?: "all" | "last" | "skip";
+  /** Maximum of missed slots that `all` submits. */
+  max_catch_up?: number;
+  /**
+   * How late a slot may be and still be on time. Only `skip` distinguishes slots that are late from missed ones.
+   */
+  grace_seconds?: number;
+  /** The jobs' deadline, from the slot on; by default they have the one of the template, or none. */
+  deadline_seconds?: number | null;
+  /** No slot is submitted, and those that pass meanwhile are not caught up. */
+  paused?: boolean;
+}
+
+/** An entry of the audit trail. `before` and `after` are the schedule, absent if there was or is none. */
+export interface ScheduleChange {
+  place: string;
+  at: string;
+  who: string;
+  what: "changed" | "created" | "paused" | "removed" | "resumed" | "run";
+  name: string;
+  why: string;
+  before?: Schedule | null;
+  after?: Schedule | null;
+}
+
+/** A change of a schedule, or a run by hand. */
+export interface ScheduleChangeRequest {
+  /** Why, for the history. */
+  reason: string;
+}
+
+/**
+ * A schedule to put, whose `name` may be left out.
+ *
+ * With `expected_revision` nothing is changed unless the schedule has that revision, 0: there is none.
+ */
+export interface ScheduleRequest {
+  schedule: Schedule;
+  /** Why, for the history. */
+  reason: string;
+  expected_revision?: number | null;
+}
+
+/** What became of a slot, or of slots that were skipped together. */
+export interface ScheduleRun {
+  /** `NAME@SLOT`, also the id of the job if it is one. */
+  run_id: string;
+  /** The moment at which it was due; of a run by hand, when it was asked for. */
+  slot: string;
+  /**
+   * `submitted` until the last job has an outcome, then that of the chain; `refused` while the ledger does not
+   * accept the jobs, which is tried until the next slot; `missed` if it never did; `skipped` by the catch-up rule;
+   * `forgotten` if no monitoring pool was alive between the outcome and the end of its retention.
+   */
+  state: "cancelled" | "expired" | "failed" | "forgotten" | "missed" | "refused" | "skipped" | "submitted" | "succeeded";
+  /** Ids of the jobs. */
+  job_ids?: string[];
+  /** When it was submitted, refused, skipped or failed. */
+  decided_at: string;
+  /** When the end was seen. */
+  ended_at?: string | null;
+  /** How many slots were skipped together, and the last of them. */
+  slots?: number;
+  /** How many slots were skipped together, and the last of them. */
+  through?: string | null;
+  /** Run by hand. */
+  manual?: boolean;
+  /** How often the ledger has refused it. */
+  tries?: number;
+  /** Why it failed or was refused. */
+  code?: string | null;
+  /** Why it failed or was refused. */
+  message?: string;
+}
+
+/** A schedule as it stands. */
+export interface ScheduleStatus {
+  schedule: Schedule;
+  /** Number of its last change, for a change that expects it. */
+  revision: number;
+  created_at: string;
+  created_by: string;
+  changed_at: string;
+  changed_by: string;
+  /** Slots up to this moment are submitted or skipped. */
+  decided_until: string;
+  /** First slot that is not; absent if it is paused, or has no slot in the next 50 years. */
+  next_slot?: string | null;
+  /** How long that slot has been due. */
+  late_seconds?: number;
+  /** How far `decided_until` is ahead of the server's clock, after that was set back. */
+  ahead_seconds?: number;
+  /** The newest run. */
+  last_run?: ScheduleRun | null;
+  /** The newest run that has ended, if it failed. */
+  last_failure?: ScheduleRun | null;
 }
 
 /** Score of one forecast on some fights: log loss (nats) and Brier score; lower is better. */
@@ -2485,6 +2598,15 @@ export interface Operations {
   getDeadLetter: { arguments: { job_id: string; }; answer: { dead: DeadLetter; job: Job; } };
   requeueDeadLetters: { arguments: { body: LetterSelection; }; answer: { requeued: RequeuedLetter[]; } };
   purgeDeadLetters: { arguments: { body: LetterSelection; }; answer: { purged: PurgedLetter[]; } };
+  listSchedules: { arguments: Record<string, never>; answer: { schedules: ScheduleStatus[]; } };
+  listScheduleChanges: { arguments: { limit?: number; name?: string; }; answer: { changes: ScheduleChange[]; } };
+  getSchedule: { arguments: { name: string; }; answer: ScheduleStatus };
+  listScheduleRuns: { arguments: { name: string; limit?: number; }; answer: { runs: ScheduleRun[]; } };
+  putSchedule: { arguments: { name: string; body: ScheduleRequest; }; answer: ScheduleStatus };
+  removeSchedule: { arguments: { name: string; reason: string; expected_revision?: number; }; answer: null };
+  pauseSchedule: { arguments: { name: string; body: ScheduleChangeRequest; }; answer: ScheduleStatus };
+  resumeSchedule: { arguments: { name: string; body: ScheduleChangeRequest; }; answer: ScheduleStatus };
+  runSchedule: { arguments: { name: string; body: ScheduleChangeRequest; }; answer: ScheduleRun };
   listWebhooks: { arguments: Record<string, never>; answer: { webhooks: Webhook[]; } };
   createWebhook: { arguments: { body: WebhookRequest; }; answer: CreatedWebhook };
   getWebhook: { arguments: { webhook_id: string; }; answer: Webhook };
@@ -2539,6 +2661,15 @@ export const OPERATIONS = {
   getDeadLetter: { method: "GET", url: "/v1/dead-letters/{job_id}", path: ["job_id"], query: [], header: [] },
   requeueDeadLetters: { method: "POST", url: "/v1/dead-letters/requeue", path: [], query: [], header: [] },
   purgeDeadLetters: { method: "POST", url: "/v1/dead-letters/purge", path: [], query: [], header: [] },
+  listSchedules: { method: "GET", url: "/v1/schedules", path: [], query: [], header: [] },
+  listScheduleChanges: { method: "GET", url: "/v1/schedules/changes", path: [], query: ["limit", "name"], header: [] },
+  getSchedule: { method: "GET", url: "/v1/schedules/{name}", path: ["name"], query: [], header: [] },
+  listScheduleRuns: { method: "GET", url: "/v1/schedules/{name}/runs", path: ["name"], query: ["limit"], header: [] },
+  putSchedule: { method: "PUT", url: "/v1/schedules/{name}", path: ["name"], query: [], header: [] },
+  removeSchedule: { method: "DELETE", url: "/v1/schedules/{name}", path: ["name"], query: ["reason", "expected_revision"], header: [] },
+  pauseSchedule: { method: "POST", url: "/v1/schedules/{name}/pause", path: ["name"], query: [], header: [] },
+  resumeSchedule: { method: "POST", url: "/v1/schedules/{name}/resume", path: ["name"], query: [], header: [] },
+  runSchedule: { method: "POST", url: "/v1/schedules/{name}/run", path: ["name"], query: [], header: [] },
   listWebhooks: { method: "GET", url: "/v1/webhooks", path: [], query: [], header: [] },
   createWebhook: { method: "POST", url: "/v1/webhooks", path: [], query: [], header: [] },
   getWebhook: { method: "GET", url: "/v1/webhooks/{webhook_id}", path: ["webhook_id"], query: [], header: [] },

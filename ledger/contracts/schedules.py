@@ -7,14 +7,14 @@ which a schedule is due.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union, get_args
 
 from msgspec import Meta, Struct
 
-from ledger.contracts.jobs import Job
+from ledger.contracts.jobs import BacktestPart, Job, ShadowCard, TrainPart
 
 MAX_SCHEDULES = 100
-MAX_JOBS = 1
+MAX_JOBS = 16
 MAX_CRON_CHARACTERS = 200
 MAX_CATCH_UP = 1_000
 MAX_RUNS = 500
@@ -26,6 +26,13 @@ RunState = Literal[
 ]
 FAILED_STATES = frozenset({"failed", "expired", "missed"})
 """States in which a schedule's last run is an alert."""
+
+if TYPE_CHECKING:
+    SchedulableJob: TypeAlias = Job
+else:
+    _INTERNAL = (ShadowCard, TrainPart, BacktestPart)
+    SchedulableJob = Union[tuple(kind for kind in get_args(Job) if kind not in _INTERNAL)]  # noqa: UP007 - of a tuple
+"""Every job except those that workers submit for each other."""
 
 ScheduleName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -40,7 +47,7 @@ class Schedule(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
     zone
         IANA time zone of the cron text, such as Europe/Berlin.
     jobs
-        The job, the same for every slot.
+        One job, or a chain of which each waits until the one before has succeeded. The same for every slot.
     catch_up
         What becomes of slots that were missed, because no monitoring pool was alive: `skip` none of them is submitted,
         `last` only the newest, `all` the newest `max_catch_up`, oldest first.
@@ -57,7 +64,7 @@ class Schedule(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
     name: ScheduleName
     cron: Annotated[str, Meta(min_length=1, max_length=MAX_CRON_CHARACTERS)]
     zone: Annotated[str, Meta(min_length=1, max_length=64)] = "UTC"
-    jobs: Annotated[tuple[Job, ...], Meta(min_length=1, max_length=MAX_JOBS)]
+    jobs: Annotated[tuple[SchedulableJob, ...], Meta(min_length=1, max_length=MAX_JOBS)]
     catch_up: CatchUp = "last"
     max_catch_up: Annotated[int, Meta(ge=1, le=MAX_CATCH_UP)] = 10
     grace_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 60.0

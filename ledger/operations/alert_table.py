@@ -321,6 +321,24 @@ ALERT_KINDS: tuple[AlertKind, ...] = (
         action="cornerman models review; train and promote another model, then cornerman models clear-alarm MODEL",
     ),
     AlertKind(
+        name="ScheduleFailed",
+        threshold=0,
+        for_seconds=0,
+        severity=WARNING,
+        summary="the last run of a schedule failed, or was not accepted until its next slot",
+        action="cornerman schedules history NAME has the reason, and cornerman result its job; after it is mended: "
+        "cornerman schedules run NAME",
+    ),
+    AlertKind(
+        name="ScheduleLate",
+        threshold=5 * MINUTE,
+        for_seconds=0,
+        severity=CRITICAL,
+        summary="a slot of a schedule is due for five minutes and not submitted, or the server's clock was set back",
+        action="start a monitoring pool (cornerman worker --pool monitor); if one is alive, its log has the reason; "
+        "after a clock that was wrong: pause and resume the schedule",
+    ),
+    AlertKind(
         name="NoRelay",
         threshold=0,
         for_seconds=0,

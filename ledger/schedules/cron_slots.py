@@ -27,7 +27,7 @@ def check_cron(cron: str, zone: str) -> None:
     """Check a cron text and the name of a zone. Raises JobRefusedError with what is wrong."""
     try:
         moment = datetime.now(_zone(zone))
-    except (ValueError, OSError):  # also a name that is a folder of zones, such as Europe
+    except (KeyError, ValueError, OSError):  # the last for a folder of zones, such as Europe
         raise job_refused(
             f"`zone` {zone[:64]!r} is no IANA time zone: give one like Europe/Berlin or America/New_York, or UTC",
             field="zone",

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.schedules import MAX_RUNS, ScheduleRun
+from ledger.jobs.chains import job_ids
 from ledger.jobs.outcome_reader import OutcomeReader
 from ledger.schedules.cron_slots import next_slot
 from ledger.schedules.run_outcomes import read_ended_run
@@ -20,7 +21,6 @@ from ledger.schedules.schedule_store import (
     UnreadableScheduleError,
     decode_run,
     encode,
-    job_ids,
     milliseconds,
 )
 from ledger.schedules.slot_rules import SkippedSlots, decide_due_slots
@@ -149,7 +149,7 @@ class DueRuns:
             run_id=run_id,
             slot=slot,
             state="submitted",
-            job_ids=job_ids(run_id, jobs),
+            job_ids=tuple(job_ids(run_id, len(jobs))),
             decided_at=now,
             tries=tries,
         )

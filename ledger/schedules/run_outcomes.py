@@ -7,26 +7,32 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from ledger.contracts.job_state import JobState
-from ledger.contracts.schedules import ScheduleRun
+from ledger.contracts.schedules import RunState, ScheduleRun
 from ledger.jobs.outcome_reader import OutcomeReader
+
+_WITHOUT_REPORT: dict[JobState, RunState] = {
+    JobState.FAILED: "failed",
+    JobState.EXPIRED: "expired",
+    JobState.CANCELLED: "cancelled",
+}
 
 
 def read_ended_run(outcomes: OutcomeReader, run: ScheduleRun, now: datetime) -> ScheduleRun | None:
-    """Return a submitted run as it has ended; None if one of its jobs goes on. Raises LedgerUnavailableError."""
-    for job_id in run.job_ids:
-        status = outcomes.status(job_id)
-        if status.state in (JobState.FORGOTTEN, JobState.UNKNOWN):
-            return replace(run, state="forgotten", ended_at=now)
-        if not status.state.final:
-            return None
-        if status.state is not JobState.SUCCEEDED:
-            outcome = outcomes.outcome(job_id)
-            failure = None if outcome is None else outcome.failure
-            return replace(
-                run,
-                state=status.state.value,
-                ended_at=now,
-                code=None if failure is None else failure.code.value,
-                message="" if failure is None else f"{status.kind}: {failure.message}",
-            )
-    return replace(run, state="succeeded", ended_at=now)
+    """Return a submitted run as it has ended; None if its last job goes on. Raises LedgerUnavailableError."""
+    last = outcomes.status(run.job_ids[-1])
+    if last.state in (JobState.FORGOTTEN, JobState.UNKNOWN):
+        return replace(run, state="forgotten", ended_at=now)
+    if not last.state.final:
+        return None
+    if last.state is JobState.SUCCEEDED:
+        return replace(run, state="succeeded", ended_at=now)
+    culprit = next((status for status in map(outcomes.status, run.job_ids) if status.state in _WITHOUT_REPORT), last)
+    outcome = outcomes.outcome(culprit.job_id)
+    failure = None if outcome is None else outcome.failure
+    return replace(
+        run,
+        state=_WITHOUT_REPORT.get(culprit.state, "failed"),
+        ended_at=now,
+        code=None if failure is None else failure.code.value,
+        message="" if failure is None else f"{culprit.kind}: {failure.message}",
+    )

@@ -13,19 +13,10 @@ from msgspec import Struct
 from ledger.contracts import codec
 from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import FailureCode, JobRefusedError
-from ledger.contracts.jobs import (
-    MAX_PAYLOAD_BYTES,
-    BacktestPart,
-    Job,
-    PredictCard,
-    ShadowCard,
-    TrainPart,
-    kind_of,
-)
+from ledger.contracts.jobs import MAX_PAYLOAD_BYTES, Job, PredictCard, kind_of
 from ledger.contracts.schedules import Schedule
 from ledger.schedules.cron_slots import check_cron, next_slot
 
-_INTERNAL = (ShadowCard, TrainPart, BacktestPart)
 _DEEP = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -76,8 +67,6 @@ def check_schedule(schedule: Schedule, now: datetime) -> Schedule:
     first = next_slot(schedule.cron, schedule.zone, now) or now
     for number, job in enumerate(schedule.jobs, 1):
         where = f"job {number} ({kind_of(job)})"
-        if isinstance(job, _INTERNAL):
-            raise job_refused(f"{where}: workers submit jobs of this kind for each other; it cannot be scheduled")
         try:
             codec.check_job(job)
         except JobRefusedError as refused:

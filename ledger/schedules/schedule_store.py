@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Literal, NoReturn
+from typing import Literal, NoReturn
 
 import msgspec
 from msgspec import Struct
@@ -20,6 +21,7 @@ from ledger.contracts.schedules import (
     ScheduleRun,
     ScheduleStatus,
 )
+from ledger.jobs.chains import job_ids
 from ledger.jobs.outcome_reader import OutcomeReader
 from ledger.schedules.cron_slots import next_slot
 from ledger.schedules.run_outcomes import read_ended_run
@@ -144,7 +146,12 @@ class Schedules:
             run_id = f"{name}@{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03}Z"
             jobs = jobs_of_slot(held.schedule, now)
             run = ScheduleRun(
-                run_id=run_id, slot=now, state="submitted", job_ids=job_ids(run_id, jobs), decided_at=now, manual=True
+                run_id=run_id,
+                slot=now,
+                state="submitted",
+                job_ids=tuple(job_ids(run_id, len(jobs))),
+                decided_at=now,
+                manual=True,
             )
             try:
                 due_ms = milliseconds(now)
@@ -159,7 +166,7 @@ class Schedules:
         return self._status(self._require(name), self._now())
 
     def list(self) -> list[ScheduleStatus]:
-        """Return all schedules by name."""
+        """Return all schedules by name, without those of a newer version, which `get` cannot read either."""
         now = self._now()
         return [self._status(held, now) for held in self.read_all().values()]
 
@@ -197,13 +204,16 @@ class Schedules:
         return {name.decode(): int(revision) for name, revision in sorted(found.items())}
 
     def read_all(self) -> dict[str, StoredSchedule]:
-        """Return all schedules as they are stored, by name."""
+        """Return all schedules that this version can read, as they are stored, by name."""
         names = [*self.revisions()]
         if not names:
             return {}
         records = self._server.transaction(*(("HGETALL", self._server.key("schedule", name)) for name in names))
-        found = ((name, _stored(fields)) for name, fields in zip(names, records, strict=True))
-        return {name: held for name, held in found if held is not None}
+        found = {}
+        for name, fields in zip(names, records, strict=True):
+            with suppress(UnreadableScheduleError):
+                found[name] = _stored(fields)
+        return {name: held for name, held in found.items() if held is not None}
 
     def _switch(
         self, name: str, audit: tuple[str, str], expected_revision: int | None, *, paused: bool
@@ -283,11 +293,6 @@ class Schedules:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._server.time(), UTC)
-
-
-def job_ids(run_id: str, jobs: Any) -> tuple[str, ...]:
-    """Return the ids of the jobs of a run: its own id, and with a number those that wait for the one before."""
-    return (run_id, *(f"{run_id}/{number}" for number in range(2, len(jobs) + 1)))
 
 
 def milliseconds(moment: datetime) -> int:

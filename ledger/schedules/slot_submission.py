@@ -8,6 +8,7 @@ from typing import Any
 from ledger.contracts.failures import LedgerError
 from ledger.contracts.jobs import Job
 from ledger.contracts.schedules import MAX_RUNS
+from ledger.jobs.chains import job_ids
 from ledger.jobs.submission import SubmissionExchanges
 from ledger.server.exchanges import Exchange
 from ledger.server.server import Server
@@ -60,4 +61,7 @@ def submit_run(
     slot = due_ms if audit is None else ""
     arguments = (name, revision, slot, run_id, due_ms, run, MAX_RUNS, *(audit or ("", "")), MAX_CHANGES)
     exchanges = _SlotExchanges(server, arguments)
-    server.run(exchanges.submit_many(jobs, keys=[run_id], correlation_id=run_id))
+    if len(jobs) == 1:
+        server.run(exchanges.submit_many(jobs, keys=[run_id], correlation_id=run_id))
+    else:
+        server.run(exchanges.submit_chain(run_id, jobs, job_ids(run_id, len(jobs)), correlation_id=run_id))

@@ -35,6 +35,7 @@ from producer.cli.commands.operations.controls import drain, pause, resume, scal
 from producer.cli.commands.operations.dead_letters import dead_letters
 from producer.cli.commands.operations.health import health
 from producer.cli.commands.operations.quarantine import quarantine
+from producer.cli.commands.operations.schedules import schedules
 from producer.cli.commands.operations.status import status
 from producer.cli.commands.operations.tokens import tokens
 from producer.cli.commands.operations.webhooks import relay, webhooks
@@ -148,6 +149,7 @@ for command in (
     quarantine,
     tokens,
     webhooks,
+    schedules,
     preflight,
     set_controls,
     unset,

@@ -51,6 +51,8 @@ COMPUTED = frozenset(
         "Quarantined",
         "QueueNearlyFull",
         "QueuePaused",
+        "ScheduleFailed",
+        "ScheduleLate",
         "ServerEvicts",
         "ServerNearlyFull",
         "WebhookBehind",
@@ -130,6 +132,7 @@ def _computed(ledger: Ledger, view: Overview) -> Iterator[_Value]:
     yield from _server(view, ledger.settings.max_memory_fraction)
     yield from _models(view)
     yield from _feeds(view)
+    yield from _schedules(view)
     yield from _webhooks(ledger, now)
     if view.dead_letters:
         who = "1 job has crashed its" if view.dead_letters == 1 else f"{view.dead_letters:,} jobs have crashed their"
@@ -207,6 +210,24 @@ def _feeds(view: Overview) -> Iterator[_Value]:
             left = "" if state.budget.remaining is None else f"{state.budget.remaining:,} credits are left, "
             sentence = f"{feed.name}: {left}enough for {state.budget.coverage:.0%} of the polls before its events"
             yield "FeedBudgetLow", state.budget.coverage, about, None, sentence
+
+
+def _schedules(view: Overview) -> Iterator[_Value]:
+    for status in view.schedules:
+        name = status.schedule.name
+        about = {"schedule": name}
+        if (run := status.last_failure) is not None:
+            why = f": {run.message}" if run.message else ""
+            yield "ScheduleFailed", 1, about, run.ended_at, f"run {run.run_id} of schedule {name} {run.state}{why}"
+        if status.next_slot is not None and status.late_seconds > 0:
+            sentence = f"the slot {status.next_slot:%Y-%m-%d %H:%M:%S} UTC of schedule {name} is not submitted"
+            yield "ScheduleLate", status.late_seconds, about, status.next_slot, sentence
+        elif status.ahead_seconds > 0:
+            sentence = (
+                f"schedule {name} is submitted up to {status.decided_until:%Y-%m-%d %H:%M:%S} UTC, which the server's "
+                "clock has not reached: no slot is due before it"
+            )
+            yield "ScheduleLate", status.ahead_seconds, about, None, sentence
 
 
 def _webhooks(ledger: Ledger, now: datetime) -> Iterator[_Value]:

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from ledger.contracts.feeds import FeedStatus
+from ledger.contracts.schedules import ScheduleStatus
 from ledger.jobs.outcome_stats import RecentOutcomes
 from ledger.jobs.queue_stats import QueueBacklog
 from ledger.ledger import Ledger
@@ -34,6 +35,8 @@ class Overview(Struct, frozen=True, kw_only=True):
         Registered feeds.
     not_queued
         Number of jobs in the state `waiting`, which are in no queue.
+    schedules
+        All schedules, with their next and last run.
     """
 
     queues: dict[str, QueueBacklog]
@@ -47,6 +50,7 @@ class Overview(Struct, frozen=True, kw_only=True):
     drift: DriftFigures | None = None
     feeds: list[FeedStatus] = []
     not_queued: int = 0
+    schedules: list[ScheduleStatus] = []
 
 
 def overview(ledger: Ledger) -> Overview:
@@ -64,6 +68,7 @@ def overview(ledger: Ledger) -> Overview:
         drift=ledger.drift_figures.latest(),
         feeds=ledger.feeds.all(),
         not_queued=backlog.not_queued,
+        schedules=ledger.schedules.list(),
     )
 
 

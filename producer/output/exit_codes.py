@@ -17,6 +17,7 @@ from ledger.contracts.failures import (
     UnknownJobError,
     WaitTimeoutError,
 )
+from ledger.schedules.schedule_store import UnknownScheduleError
 from ledger.webhooks.webhook_store import UnknownWebhookError
 from producer.audit.verification import BrokenAuditError
 from producer.errors import NotInstalledError, StoredFailureError
@@ -43,7 +44,7 @@ MEANINGS = {
     ExitCode.REFUSED: "wrong usage or invalid input: nothing was enqueued",
     ExitCode.UNAVAILABLE: "no server, or it refuses this user or this command",
     ExitCode.TIMEOUT: "no outcome within --timeout; the job goes on",
-    ExitCode.UNKNOWN_JOB: "no such job or webhook, or the job's retention has ended",
+    ExitCode.UNKNOWN_JOB: "no such job, webhook or schedule, or the job's retention has ended",
     ExitCode.NOT_INSTALLED: "this part of cornerman is not installed",
     ExitCode.PARTLY_REFUSED: "part of a feed was refused, the rest is enqueued; events that have begun do not count",
     ExitCode.BROKEN_AUDIT: "an audit file has a line that is changed, missing, reordered, repeated or truncated",
@@ -74,7 +75,7 @@ def exit_code_for(error: Exception) -> ExitCode:
             return ExitCode.UNAVAILABLE
         case WaitTimeoutError():
             return ExitCode.TIMEOUT
-        case UnknownJobError() | UnknownWebhookError():
+        case UnknownJobError() | UnknownScheduleError() | UnknownWebhookError():
             return ExitCode.UNKNOWN_JOB
         case BrokenAuditError():
             return ExitCode.BROKEN_AUDIT

@@ -13,6 +13,7 @@ from producer.operations.overview import Overview, pool_state
 from producer.output.feed_tables import feeds_table
 from producer.output.monitoring_tables import alarms_table
 from producer.output.report_tables import records_table
+from producer.output.schedule_tables import noticeable_schedules
 from producer.output.table_parts import NOTHING, duration_text
 
 
@@ -31,6 +32,8 @@ def overview_tables(view: Overview) -> list[RenderableType]:
         tables.append(alarms_table(view.alarms))
     if view.drift is not None and view.drift.features is not None and view.drift.features.alarm:
         tables.append(_drifted(view.drift.model, view.drift.features))
+    if (noticed := noticeable_schedules(view.schedules)) is not None:
+        tables.append(noticed)
     return [*tables, _lines(view)]
 
 

@@ -135,6 +135,10 @@ SITUATIONS = [
     *coverage("IntervalsMissMarket95", "0.95", low=0.85, high=0.94),
     *coverage("IntervalsMissMarket80", "0.8", low=0.65, high=0.78),
     *gauge("CalibrationDrift", 'cornerman_calibration_drift{model="abc"}', beyond=0.06, within=0.04, for_minutes=0),
+    *gauge("ScheduleFailed", 'cornerman_schedule_failed{schedule="nightly"}', beyond=1, within=0, for_minutes=0),
+    *gauge(
+        "ScheduleLate", 'cornerman_schedule_late_seconds{schedule="nightly"}', beyond=301, within=300, for_minutes=0
+    ),
     *gauge("StateLags", 'cornerman_state_lag_days{model="abc"}', beyond=15, within=14, for_minutes=10),
     *gauge("FeedSilent", 'cornerman_feed_silent_polls{feed="ufc"}', beyond=3.5, within=2.5, for_minutes=1),
     *gauge("FeedBudgetLow", 'cornerman_feed_budget_coverage{feed="ufc"}', beyond=0.9, within=1, for_minutes=0),

@@ -98,6 +98,8 @@ EXPRESSIONS: dict[str, Expression] = {
     "StateLags": Gauge(Series("cornerman_state_lag_days"), (*FLEET_LABELS, "model")),
     "FeedSilent": Gauge(Series("cornerman_feed_silent_polls"), (*FLEET_LABELS, "feed")),
     "FeedBudgetLow": Gauge(Series("cornerman_feed_budget_coverage"), (*FLEET_LABELS, "feed"), minimum=True),
+    "ScheduleFailed": Gauge(Series("cornerman_schedule_failed"), (*FLEET_LABELS, "schedule")),
+    "ScheduleLate": Gauge(Series("cornerman_schedule_late_seconds"), (*FLEET_LABELS, "schedule")),
     "PoolDown": Gauge(Series("up", (("job", "cornerman"),)), POOL_LABELS, minimum=True),
 }
 """What each alert of `ledger.operations.alert_table` that needs metrics reads from them."""

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from ledger.contracts.failures import PermissionDeniedError
 from ledger.contracts.feeds import FeedStatus
 from ledger.contracts.reports import HealthCheck
+from ledger.contracts.schedules import ScheduleStatus
 from ledger.jobs.claims import QUEUES
 from ledger.jobs.queue_stats import Backlog
 from ledger.ledger import Ledger
@@ -42,6 +43,7 @@ class LedgerSnapshot(Struct, frozen=True):
     evicts: bool = False
     state_lag: StateLag | None = None
     feeds: Sequence[FeedStatus] = ()
+    schedules: Sequence[ScheduleStatus] = ()
 
 
 class ChildrenSnapshot(Struct, frozen=True):
@@ -81,6 +83,7 @@ def snapshot_ledger(ledger: Ledger) -> LedgerSnapshot:
         ledger.drift_figures.latest(),
         _evicts(ledger),
         feeds=ledger.feeds.all()[:MAX_FEEDS],
+        schedules=ledger.schedules.list(),
     )
 
 
@@ -160,6 +163,13 @@ def _ledger_gauges(ledger: LedgerSnapshot) -> dict[str, GaugeValues]:
     }
     if ledger.drift is not None:
         values["cornerman_calibration_drift"] = {(ledger.drift.model,): ledger.drift.drift}
+    if ledger.schedules:
+        values["cornerman_schedule_failed"] = {
+            (status.schedule.name,): float(status.last_failure is not None) for status in ledger.schedules
+        }
+        values["cornerman_schedule_late_seconds"] = {
+            (status.schedule.name,): status.late_seconds + status.ahead_seconds for status in ledger.schedules
+        }
     if ledger.state_lag is not None:
         values["cornerman_state_lag_days"] = {(ledger.state_lag.model,): ledger.state_lag.days}
     return values | _feed_gauges(ledger.feeds)

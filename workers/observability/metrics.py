@@ -78,6 +78,12 @@ GAUGES: dict[str, GaugeDefinition] = {
     "cornerman_calibration_drift": GaugeDefinition(
         "Mean distance of probabilities from fight results, if measured (fleet)", ("model",)
     ),
+    "cornerman_schedule_failed": GaugeDefinition(
+        "Whether the last run of a schedule failed, 1 or 0 (fleet)", ("schedule",)
+    ),
+    "cornerman_schedule_late_seconds": GaugeDefinition(
+        "How long the next slot of a schedule has been due, or is ahead of the server's clock (fleet)", ("schedule",)
+    ),
     "cornerman_state_lag_days": GaugeDefinition(
         "Days since the oldest event that the champion's fighters' state does not contain (fleet)", ("model",)
     ),

@@ -33,6 +33,8 @@ TOOLS = {
     "OldestJobWaits": ("/operations/jobs?state=queued", "Waiting jobs"),
     "QueueNearlyFull": ("/operations/jobs?state=queued", "Waiting jobs"),
     "QueuePaused": ("/operations/controls", "Controls"),
+    "ScheduleFailed": ("/operations/schedules", "Schedules"),
+    "ScheduleLate": ("/operations/schedules", "Schedules"),
     "TrainingWaits": ("/operations/jobs?state=queued", "Waiting jobs"),
 }
 """The page on which an operator acts on an alert, and its words."""

@@ -18,6 +18,7 @@ from gateway.specification.table import (
     models,
     overview,
     prices,
+    schedules,
     webhooks,
 )
 
@@ -31,6 +32,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *overview.OPERATIONS,
     *controls.OPERATIONS,
     *dead_letters.OPERATIONS,
+    *schedules.OPERATIONS,
     *webhooks.OPERATIONS,
     *health.OPERATIONS,
     *documents.OPERATIONS,
@@ -42,6 +44,7 @@ TYPES: tuple[type[Any], ...] = (
     *controls.TYPES,
     *dead_letters.TYPES,
     *prices.TYPES,
+    *schedules.TYPES,
     *webhooks.TYPES,
 )
 """Message types within bodies that have no type of their own."""

@@ -327,3 +327,24 @@ def test_slots_after_the_clock_was_set_back_are_not_submitted_again(ledger: Ledg
     assert look.wait_seconds is not None
     assert look.wait_seconds > 5 * 3600
     assert ledger.schedules.get("hourly").ahead_seconds == pytest.approx(5 * 3600, abs=60)
+
+
+def test_several_jobs_are_a_chain_with_one_outcome(ledger: Ledger, settle: Settle) -> None:
+    chain = replace(HOURLY, jobs=(CheckHealth(), ReviewModel(), CheckHealth(nonce="last")), deadline_seconds=7200.0)
+    overdue(ledger, chain, hours=1)
+    pool = ledger.due_runs()
+    (run,) = pool.look().runs
+    assert run.job_ids == (run.run_id, f"{run.run_id}/2", f"{run.run_id}/3")
+    assert ledger.chains.status(run.run_id).step == 1
+    settle("predict")
+    settle("monitor")
+    assert pool.note_outcomes() == []
+    settle("predict")
+    assert [ended.state for ended in pool.note_outcomes()] == ["succeeded"]
+
+    by_hand = ledger.schedules.run_now("hourly", **BY)
+    settle("predict")
+    settle("monitor", job_refused("nothing to review", FailureCode.INTERNAL))
+    (failed,) = pool.note_outcomes()
+    assert (failed.run_id, failed.state) == (by_hand.run_id, "failed")
+    assert failed.message == "review_model: nothing to review"

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from engine.model.bundle import Bundle
 from engine.simulation.league import League
@@ -29,6 +30,7 @@ from ledger.contracts.jobs import (
     TrainEnsemble,
 )
 from ledger.contracts.reports import CardReport, FightReport
+from ledger.contracts.schedules import Schedule
 from ledger.ledger import Ledger
 from ledger.models.drift_figures import DriftFigures
 from ledger.models.fight_results import FightResult
@@ -53,6 +55,7 @@ OF_THE_MARKET = {"IntervalsMissMarket95", "IntervalsMissMarket80"}
 OF_OTHER_POOLS = {"LeasesLost"}
 OF_STATES = {"StateLags"}
 OF_FEEDS = {"FeedSilent", "FeedBudgetLow"}
+OF_SCHEDULES = {"ScheduleFailed", "ScheduleLate"}
 OF_THE_SERVER = {"ServerEvicts"}  # in test_evicting_server.py
 
 
@@ -67,6 +70,7 @@ def test_none_is_left_out() -> None:
         OF_THE_MARKET,
         OF_OTHER_POOLS,
         OF_STATES,
+        OF_SCHEDULES,
         OF_FEEDS,
         OF_THE_SERVER,
     ]
@@ -228,16 +232,27 @@ def test_a_champion_that_does_not_know_the_last_results_is_reported(
     alarm.clears("StateLags")
 
 
-def test_a_feed_without_a_leader_or_with_too_few_credits_is_reported(
+def test_feeds_and_schedules_that_do_not_run_are_reported(
     ledger: Ledger, start_alarmed: Callable[..., tuple[Any, Alarm]]
 ) -> None:
+    audit = {"user": "test", "reason": "no monitoring pool is alive"}
+    failing = Schedule(name="failing", cron="0 0 1 1 *", jobs=(CheckHealth(model="none"),))
+    for schedule in (failing, structs.replace(failing, name="late", cron="* * * * *")):
+        ledger.schedules.put(schedule, **audit)
+    ledger.server.execute("HINCRBY", ledger.server.key("schedule", "late"), "done", -600_000)
+    run = ledger.schedules.run_now("failing", **audit)
+    ledger.cancel(run.run_id)
+    ledger.server.execute("HSET", ledger.server.key("job", run.run_id), "state", "failed")
+    ledger.due_runs().note_outcomes()
     ledger.feeds.leases.join("ufc", "runner", source="a test", lease_seconds=0.1)
     ledger.feeds.end_poll("ufc", FeedState(budget=FeedBudget(remaining=3, coverage=0.2)), totals={})
     _, alarm = start_alarmed(concurrency=1)
-    alarm.fires(*OF_FEEDS)
+    alarm.fires(*OF_FEEDS, *OF_SCHEDULES)
+    for name in ("failing", "late"):
+        ledger.schedules.remove(name, **audit)
     ledger.feeds.leases.join("ufc", "runner", source="a test", lease_seconds=600.0)
     ledger.feeds.end_poll("ufc", FeedState(budget=FeedBudget(remaining=300, coverage=1.0)), totals={})
-    alarm.clears(*OF_FEEDS)
+    alarm.clears(*OF_FEEDS, *OF_SCHEDULES)
 
 
 def test_jobs_taken_over_from_a_dead_pool_are_told(

@@ -57,6 +57,7 @@ COMMANDS = {
     "dead-letters",
     "quarantine",
     "webhooks",
+    "schedules",
     "backtest",
     "preflight",
     "set",
