@@ -4,6 +4,7 @@
 -- arg(1) feed   arg(2) state
 -- Reply: polls begun since the last one that ended, with this one
 
+allow_writes_when_full()
 local reply = earlier_reply()
 if reply then
   return reply

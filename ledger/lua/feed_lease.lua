@@ -8,6 +8,7 @@
 -- arg(1) feed   arg(2) runner   arg(3) how long a lease holds (ms)   arg(4) source, '' to leave
 -- Reply: {'1' for the leader, fence, leader, how long its lease holds (ms)}
 
+allow_writes_when_full()
 local key, runners = ns .. 'feed:' .. arg(1), ns .. 'feed:' .. arg(1) .. ':runners'
 local wanted = tonumber(arg(3))
 local held = redis.call('HMGET', key, 'leader', 'fence', 'until')

@@ -9,6 +9,7 @@
 -- arg(8..) for each total that grows: name, by how much
 -- Reply: 1
 
+allow_writes_when_full()
 local reply = earlier_reply()
 if reply then
   return reply

@@ -7,6 +7,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import msgspec
 
@@ -15,11 +16,12 @@ _HIDDEN = "***"
 
 
 class JsonFormatter(logging.Formatter):
-    """Formatter of one line of JSON, with the secrets in it replaced."""
+    """Formatter of one line of JSON, with the secrets in it replaced, also as they are written in URLs."""
 
     def __init__(self, secrets: tuple[str, ...] = ()) -> None:
         super().__init__()
-        self._secrets = tuple(secret for secret in secrets if secret)
+        written = [(secret, quote(secret, safe=""), quote_plus(secret), quote(secret)) for secret in secrets if secret]
+        self._secrets = tuple(dict.fromkeys(form for forms in written for form in forms))
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a record as JSON."""

@@ -6,13 +6,18 @@ While the ledger does not answer, a reading that has been paid for waits and is 
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from ledger.contracts.failures import JobRefusedError, LeadershipLostError, LedgerUnavailableError
 from ledger.contracts.feeds import FeedFailure, FeedState, RetrievalRecord
@@ -33,6 +38,7 @@ T = TypeVar("T")
 MAX_FAULTS = 20
 MAX_FAULT_CHARACTERS = 300
 _MAX_TOLD = 1_000
+_TELL_AGAIN_SECONDS = 3600.0
 RETRY_SECONDS = 0.5
 
 
@@ -76,7 +82,7 @@ class FeedWriter:
     attempted_at: datetime | None = None
     writing: threading.Lock = field(default_factory=threading.Lock)
     _fence: str | None = None
-    _told: set[str] = field(default_factory=set)
+    _told: dict[str, float] = field(default_factory=dict)
 
     def now(self) -> datetime:
         """Return the ledger's time. Raises LedgerUnavailableError."""
@@ -165,11 +171,24 @@ class FeedWriter:
         )
 
     def tell_once(self, level: int, event: str, **fields: str) -> None:
-        """Write a log line, unless the same one was written before."""
-        line = f"{event} {fields}"
-        if line not in self._told and len(self._told) < _MAX_TOLD:
-            self._told.add(line)
+        """Write a log line, unless the same one was written within an hour."""
+        line, now = f"{event} {fields}", time.monotonic()
+        if len(self._told) >= _MAX_TOLD:
+            self._told = {other: at for other, at in self._told.items() if now < at + _TELL_AGAIN_SECONDS}
+        if now >= self._told.get(line, -math.inf) + _TELL_AGAIN_SECONDS and len(self._told) < _MAX_TOLD:
+            self._told[line] = now
             log(level, event, feed=self.name, **fields)
+
+    def finish(self) -> None:
+        """Write that the feed was read to its end, unless another runner leads."""
+        with suppress(StoppedError, LedgerUnavailableError):
+            if self.has_lead():
+                self.note(replace(self.state, done=True, next_poll=None))
+
+    def note(self, state: FeedState) -> None:
+        """Write a state without a poll. Raises StoppedError."""
+        self._patiently(partial(self.client.ledger.feeds.end_poll, self.name, state, totals={}))
+        self.state = state
 
     def _ended(self, result: str, counts: Mapping[str, int], state: FeedState) -> None:
         self.state, self.attempts = state, 0

@@ -79,7 +79,7 @@ class LiveLoop:
         if taken_over and writer.state.failure is not None and writer.state.failure.reason in LASTING:
             # A runner was started again, perhaps with a corrected key.
             writer.state = replace(writer.state, next_poll=now)
-        state = self._current(writer.state, now)
+        state = self._current(replace(writer.state, done=False), now)
         if self._scores is not None and self._scores.is_due(now.timestamp()):
             state = self._read_scores(self._scores, state, now)
         due = due_poll(state, now.timestamp(), self._settings)

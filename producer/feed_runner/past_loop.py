@@ -83,15 +83,6 @@ class PastLoop:
                 self._wait_for_ledger(error)
         return False
 
-    def finish(self) -> None:
-        """Write that everything was read, unless another runner leads."""
-        try:
-            if self._writer.has_lead():
-                state = replace(self._writer.state, done=True, next_poll=None)
-                self._writer.client.ledger.feeds.end_poll(self._writer.name, state, totals={})
-        except LedgerError as error:
-            self._wait_for_ledger(error)
-
     def tell(self, fault: DumpError) -> None:
         """Count and log a dump that cannot be read."""
         self.faults += 1
@@ -147,6 +138,8 @@ class PastLoop:
         state = replace(state, budget=replace(state.budget, cost=cost), interval_seconds=settings.feed_idle_seconds)
         if state.budget.exhausted and state.budget.resets_at is not None:
             writer.tell_once(logging.ERROR, "budget exhausted", resets_at=state.budget.resets_at.isoformat())
+            if writer.state.budget.coverage != 0.0:  # which is an alert
+                writer.note(replace(state, budget=replace(state.budget, coverage=0.0)))
             writer.leadership.wait(writer.leadership.asks_every_seconds)
             return False
         if state.failure is not None and state.next_poll is not None and now < state.next_poll:

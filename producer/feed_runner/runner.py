@@ -178,7 +178,7 @@ class FeedRunner:
         else:
             whole = self._read_files(loop)
         if whole:
-            loop.finish()
+            self._writer.finish()
         return not loop.faults
 
     def _read_provider(self) -> bool:
@@ -188,13 +188,16 @@ class FeedRunner:
         self._provider = ProviderClient(self._settings, self._key)
         source = OddsApiSource(self._settings, self._provider, self._writer.client.ledger.server.time)
         if self._options.sources[0] == LIVE:
-            return LiveLoop(self._writer, source).run(once=self._options.once) or not self._options.once
+            succeeded = LiveLoop(self._writer, source).run(once=self._options.once)
+            if self._options.once:
+                self._writer.finish()
+            return succeeded or not self._options.once
         first, last = self._options.first, self._options.last
         if first is None or last is None:
             raise job_refused("past prices need a first and a last moment: --from and --to")
         loop = PastLoop(self._writer)
         if loop.read_history(source, first, last, self._options.step):
-            loop.finish()
+            self._writer.finish()
         return not loop.faults
 
     def _read_files(self, loop: PastLoop) -> bool:

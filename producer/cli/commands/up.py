@@ -41,6 +41,7 @@ from producer.settings import (
 
 POLL_SECONDS = 0.2
 HOST_VARIABLE = "CORNERMAN_GATEWAY_HOST"
+FEED_NAME_VARIABLE = "CORNERMAN_FEED_NAME"
 PORT_VARIABLE = "CORNERMAN_GATEWAY_PORT"
 
 
@@ -95,6 +96,8 @@ def up(
     """
     commands = {name: pool_command(name, count) for name, count in zip(POOLS, (predict, train, monitor), strict=True)}
     gateway = gateway_command() if http else []
+    if len(feeds) > 1 and os.environ.get(FEED_NAME_VARIABLE):
+        raise click.UsageError(f"{FEED_NAME_VARIABLE} names one feed: leave it unset for several --feed.")
     readers = {source: feed_command(source) for source in feeds}
     folder = make_data_folder()
     with StopSignal() as stop, _server(console, folder) as url:

@@ -117,7 +117,9 @@ class ProviderClient:
 
         if self._client is None:
             timeout = httpx.Timeout(self._settings.feed_timeout_seconds, connect=self._settings.feed_connect_seconds)
-            self._client = httpx.AsyncClient(timeout=timeout, follow_redirects=False, trust_env=True)
+            # A proxy of the environment must not see the key, which it does not with https.
+            trusts = self._settings.feed_url.startswith("https:")
+            self._client = httpx.AsyncClient(timeout=timeout, follow_redirects=False, trust_env=trusts)
         url = self._settings.feed_url.rstrip("/") + path
         headers = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": "cornerman"}
         async with self._client.stream(

@@ -85,7 +85,7 @@ def test_files_are_read_in_the_order_of_their_moments_each_once(
     ]
     write(tmp_path, "b.json", snapshot(30, 1.6))
     assert read(loop, tmp_path)
-    loop.finish()
+    writer.finish()
     assert prices(ledger)[-1] == (30, 1.6)
     status = ledger.feeds.status(NAME)
     assert (status.totals["retrievals"], status.state.done, loop.faults) == (4, True, 0)
@@ -193,7 +193,7 @@ def test_past_prices_are_read_in_order_and_no_snapshot_is_paid_twice(
                     asked = len(provider.asked)
                     loop = PastLoop(writer)
                     assert loop.read_history(source, BEGIN, last, timedelta(minutes=3))
-                    loop.finish()
+                    writer.finish()
                     assert [each.parameters["date"] for each in provider.asked[asked:]] == ["2026-11-20T12:20:00Z"]
                 client.close()
     assert prices(ledger) == [(0, 1.9), (10, 1.8), (20, 1.7)]

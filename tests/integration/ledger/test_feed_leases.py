@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from ledger.feeds.feed_leases import FeedLease
 from ledger.feeds.feed_store import DumpMark
 from ledger.feeds.listed_fights import ListedFight
 from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer
 
 NOW = datetime(2026, 11, 21, 22, 0, tzinfo=UTC)
 LEASE_SECONDS = 0.2
@@ -138,3 +140,19 @@ def test_a_feed_is_forgotten_once_nobody_leads_it(join: Join, ledger: Ledger) ->
     assert (ledger.feeds.all(), ledger.feeds.marks("ufc"), ledger.feeds.retrievals("ufc")) == ([], set(), [])
     with pytest.raises(JobRefusedError, match="no feed is registered as 'ufc'; registered: none"):
         ledger.feeds.remove("ufc")
+
+
+def test_the_lead_is_kept_and_failures_are_noted_on_a_full_server(tmp_path: Path) -> None:
+    with EmbeddedServer(tmp_path) as server:
+        full = Ledger.connect(LedgerSettings(redis_url=server.url))
+        full.feeds.leases.join("ufc", "one", source="a test", lease_seconds=LONG_SECONDS)
+        full.server.execute("CONFIG", "SET", "maxmemory", 1)
+        try:
+            assert full.feeds.leases.join("ufc", "one", source="a test", lease_seconds=LONG_SECONDS).leads
+            failure = FeedFailure(reason="processing", message="the server is full", at=NOW)
+            full.feeds.begin_poll("ufc", FeedState())
+            full.feeds.end_poll("ufc", FeedState(failure=failure), totals={"failures.processing": 1})
+            assert full.feeds.status("ufc").state.failure == failure
+        finally:
+            full.server.execute("CONFIG", "SET", "maxmemory", 0)
+            full.close()

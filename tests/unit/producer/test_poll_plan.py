@@ -91,6 +91,22 @@ def test_the_far_polls_stretch_first_then_those_of_the_day() -> None:
     assert empty.coverage == 0.0
 
 
+def test_a_month_of_four_events_with_500_credits() -> None:
+    """The figures of docs/decisions.md."""
+    begin = datetime(2026, 11, 1, tzinfo=UTC)
+    starts = [begin + timedelta(days=7 * week + 5) for week in range(4)]
+    month = [begin.timestamp(), begin.timestamp() + 30 * DAY]
+    seconds = dict.fromkeys(Tier, 0.0)
+    for span in spans(starts, *month, SETTINGS):
+        seconds[span.tier] += span.end - span.begin
+    wanted = {tier: seconds[tier] / WANTED[tier] for tier in Tier}
+    assert (wanted[Tier.NEAR], wanted[Tier.DAY], wanted[Tier.FAR]) == (480, 1056, 1056)
+    plan = plan_polls(starts, month[0], SETTINGS, polls_left=500, resets_at=month[1])
+    assert plan.intervals[Tier.NEAR] == 60
+    assert plan.intervals[Tier.DAY] == pytest.approx(4.4 * HOUR)
+    assert plan.intervals[Tier.FAR] == FOREVER
+
+
 def test_without_a_limit_the_settings_hold() -> None:
     plan = plan_polls([BELL], before(DAY), SETTINGS, polls_left=None, resets_at=before(0))
     assert (plan.intervals, plan.coverage) == (WANTED, None)
