@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from ledger.contracts.failures import JobRefusedError, LeadershipLostError, LedgerUnavailableError
+from ledger.contracts.failures import FailureCode, JobRefusedError, LeadershipLostError, LedgerUnavailableError
 from ledger.contracts.feeds import FeedFailure, FeedState, RetrievalRecord
 from ledger.feeds.feed_store import DumpMark
 from producer.client import Client
@@ -40,6 +40,9 @@ MAX_FAULT_CHARACTERS = 300
 _MAX_TOLD = 1_000
 _TELL_AGAIN_SECONDS = 3600.0
 RETRY_SECONDS = 0.5
+_FULL_SECONDS = 5.0
+_UNENDED_SECONDS = 5.0
+_MAX_DOUBLINGS = 12
 
 
 class StoppedError(Exception):
@@ -105,6 +108,16 @@ class FeedWriter:
         now = self.now()
         self.attempts = self.client.ledger.feeds.begin_poll(self.name, state)
         self.state, self.attempted_at = state, now
+
+    def earliest_poll(self, interval_seconds: float) -> float:
+        """Return when to poll at the earliest, in seconds since 1970, if the last polls have not ended.
+
+        Something in them may end feed runners, and each of them may cost credits.
+        """
+        if not self.attempts or self.attempted_at is None:
+            return 0.0
+        doubled = _UNENDED_SECONDS * 2.0 ** min(self.attempts - 1, _MAX_DOUBLINGS)
+        return self.attempted_at.timestamp() + min(doubled, max(interval_seconds, 1.0))
 
     def read(self, retrieval: Retrieval) -> Reading:
         """Return what a retrieval contains; tell of each event that was refused, once. Raises RetrievalError."""
@@ -214,7 +227,12 @@ class FeedWriter:
                 if self.leadership.fence is None or self.stopping.wait(RETRY_SECONDS):
                     raise StoppedError from None
             except JobRefusedError as refusal:
-                raise RetrievalError(Reason.PROCESSING, f"the ledger refuses: {refusal.failure.message}") from None
+                full = refusal.failure.code is FailureCode.MEMORY_LIMIT_EXCEEDED
+                raise RetrievalError(
+                    Reason.PROCESSING,
+                    f"the ledger refuses: {refusal.failure.message}",
+                    retry_after_seconds=_FULL_SECONDS if full else None,
+                ) from None
 
 
 def fault_sentences(reading: Reading) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from producer.feed_runner import budget as budgets
 from producer.feed_runner.budget import Usage
 from producer.feed_runner.failures import LASTING, TRANSIENT, Reason, RetrievalError
 from producer.feed_runner.feed_log import LOGGER
-from producer.feed_runner.feed_writer import FeedWriter, StoppedError, fault_sentences
+from producer.feed_runner.feed_writer import RETRY_SECONDS, FeedWriter, StoppedError, fault_sentences
 from producer.feed_runner.poll_plan import FOREVER, next_poll, plan_polls, tier_at
 from producer.feed_runner.reading import Reading, Retrieval
 from producer.feed_runner.settings import FeedSettings
@@ -26,7 +26,7 @@ from producer.feed_runner.sources.scores import ScoresFolder
 MAX_STARTS = 200
 RATE_LIMIT_SECONDS = 30.0
 """Longest time to the next poll after a refusal for too many requests that names no time."""
-_UNENDED_SECONDS = 5.0
+_DEFECT_SECONDS = 5.0
 _MAX_DOUBLINGS = 12
 
 
@@ -61,10 +61,10 @@ class LiveLoop:
                 pass
             except LedgerError as error:
                 self._writer.tell_once(logging.ERROR, "ledger does not answer", error=str(error))
-                self._writer.stopping.wait(_UNENDED_SECONDS / 10)
+                self._writer.stopping.wait(RETRY_SECONDS)
             except Exception:  # a defect must not end the feed; after it the next poll is later
                 logging.getLogger(LOGGER).exception("feed runner failed")
-                self._writer.stopping.wait(_UNENDED_SECONDS)
+                self._writer.stopping.wait(_DEFECT_SECONDS)
         return bool(ended)
 
     def _step(self, *, at_once: bool) -> bool | None:
@@ -83,7 +83,7 @@ class LiveLoop:
         if self._scores is not None and self._scores.is_due(now.timestamp()):
             state = self._read_scores(self._scores, state, now)
         due = due_poll(state, now.timestamp(), self._settings)
-        at = max(due.at, self._after_unended(state))
+        at = max(due.at, writer.earliest_poll(state.interval_seconds))
         if at > now.timestamp() and not at_once:
             writer.leadership.wait(min(at - now.timestamp(), writer.leadership.asks_every_seconds))
             return None
@@ -176,14 +176,6 @@ class LiveLoop:
         if state.failure is not None:
             return state
         return replace(state, next_poll=_moment(due_poll(state, seconds, settings).at))
-
-    def _after_unended(self, state: FeedState) -> float:
-        """Return when to poll at the earliest, if the last polls have not ended: something in them may end runners."""
-        writer = self._writer
-        if not writer.attempts or writer.attempted_at is None:
-            return 0.0
-        doubled = _UNENDED_SECONDS * 2.0 ** min(writer.attempts - 1, _MAX_DOUBLINGS)
-        return writer.attempted_at.timestamp() + min(doubled, max(state.interval_seconds, 1.0))
 
 
 def due_poll(state: FeedState, now: float, settings: FeedSettings) -> DuePoll:

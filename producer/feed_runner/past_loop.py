@@ -16,12 +16,14 @@ from msgspec.structs import replace
 from ledger.contracts.failures import LeadershipLostError, LedgerError
 from producer.feed_runner import budget as budgets
 from producer.feed_runner.failures import LASTING, Reason, RetrievalError
-from producer.feed_runner.feed_writer import FeedWriter, StoppedError, fault_sentences
+from producer.feed_runner.feed_writer import RETRY_SECONDS, FeedWriter, StoppedError, fault_sentences
 from producer.feed_runner.live_loop import retry_seconds
 from producer.feed_runner.sources.dumps import Dump, DumpError
 from producer.feed_runner.sources.odds_api import HISTORICAL_COST, OddsApiSource, snapshot_moments
 
-RETRY_SECONDS = 0.5
+SHORTEST_STEP = timedelta(seconds=1)
+UNREADABLE_STEP = timedelta(minutes=5)
+"""From a snapshot that cannot be read to the next one: as often as the provider makes them."""
 
 
 class PastLoop:
@@ -116,8 +118,13 @@ class PastLoop:
                 reading = writer.read(dump.retrieval)
                 record = writer.process(reading, kept=False)
             except RetrievalError as error:
+                state = replace(state, failure=writer.failure(error, writer.now()))
+                if error.retry_after_seconds is not None:  # the server is full: this dump is read later
+                    writer.fail(state, error)
+                    writer.stopping.wait(error.retry_after_seconds)
+                    raise StoppedError from None
                 self.faults += 1
-                writer.fail(replace(state, failure=writer.failure(error, writer.now())), error, mark=mark)
+                writer.fail(state, error, mark=mark)
                 return
             now = writer.now()
             state = replace(state, last_success=now, last_prices=now, failure=None, cursor=dump.retrieval.read_at)
@@ -139,10 +146,11 @@ class PastLoop:
         if state.budget.exhausted and state.budget.resets_at is not None:
             writer.tell_once(logging.ERROR, "budget exhausted", resets_at=state.budget.resets_at.isoformat())
             if writer.state.budget.coverage != 0.0:  # which is an alert
-                writer.note(replace(state, budget=replace(state.budget, coverage=0.0)))
+                writer.note(replace(state, interval_seconds=0.0, budget=replace(state.budget, coverage=0.0)))
             writer.leadership.wait(writer.leadership.asks_every_seconds)
             return False
-        if state.failure is not None and state.next_poll is not None and now < state.next_poll:
+        waits = state.failure is not None and state.next_poll is not None and now < state.next_poll
+        if waits or now.timestamp() < writer.earliest_poll(state.interval_seconds):
             writer.leadership.wait(writer.leadership.asks_every_seconds)
             return False
         writer.begin(replace(state, budget=budgets.booked(state.budget, cost)))
@@ -158,7 +166,7 @@ class PastLoop:
             with writer.writing:
                 reading = writer.read(retrieval)
                 record = writer.process(reading)
-                following = max(wanted + step, moments.following or last + timedelta(seconds=1))
+                following = max(wanted + max(step, SHORTEST_STEP), moments.following or last + SHORTEST_STEP)
                 budget = budgets.settled(state.budget, usage, cost)
                 state = replace(state, last_success=now, last_prices=now, failure=None, cursor=following, budget=budget)
                 writer.succeed(replace(state, faults=fault_sentences(reading)), record)
@@ -170,7 +178,7 @@ class PastLoop:
                 settings.feed_slow_retry_seconds if error.reason in LASTING else retry_seconds(error, state, settings)
             )
             if error.reason is Reason.UNREADABLE:  # it will be no better tomorrow: leave it out
-                state, seconds = replace(state, cursor=wanted + max(step, timedelta(minutes=5))), 0.0
+                state, seconds = replace(state, cursor=wanted + max(step, UNREADABLE_STEP)), 0.0
             with writer.writing:
                 writer.fail(replace(state, next_poll=now + timedelta(seconds=seconds)), error)
         return False

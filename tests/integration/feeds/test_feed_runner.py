@@ -18,6 +18,7 @@ from tests.support.feed_runners import StartRunner, runner_starter
 from tests.support.scripted_provider import (
     KEY_IN_URLS,
     SPORT,
+    Answer,
     ScriptedProvider,
     event,
     refusal,
@@ -92,7 +93,7 @@ def test_a_live_feed_from_its_first_poll_to_its_end(
 
 
 def test_a_leader_that_is_killed_stopped_or_asked_to_end_is_replaced(
-    start: StartRunner, provider: ScriptedProvider, feed: Callable[[], FeedStatus], until: Until
+    start: StartRunner, provider: ScriptedProvider, ledger: Ledger, feed: Callable[[], FeedStatus], until: Until
 ) -> None:
     """And one that wakes up writes nothing more, and stands by."""
     runners = {str(runner.process.pid): runner for runner in (start("odds-api", provider=provider) for _ in range(3))}
@@ -104,7 +105,10 @@ def test_a_leader_that_is_killed_stopped_or_asked_to_end_is_replaced(
         return feed().totals.get("retrievals", 0) > count
 
     until(lambda: len(feed().standbys) == 2 and polled_since(0))
-    first = leader()
+    first, asked = leader(), len(provider.asked)
+    late = [event("e1", datetime.fromisoformat(provider.events[0]["commence_time"]), price=7.5)]
+    provider.script.append(Answer(late, wait_seconds=1.0))
+    until(lambda: len(provider.asked) > asked and not provider.script)  # its answer is on the way
     runners[first].kill(signal.SIGSTOP)
     until(lambda: leader() not in ("", first))
     second, count = leader(), feed().totals["retrievals"]
@@ -113,6 +117,7 @@ def test_a_leader_that_is_killed_stopped_or_asked_to_end_is_replaced(
     until(lambda: "this runner stands by" in runners[first].lines or runners[first].lines.count("leads") == 1)
     until(lambda: len(feed().standbys) == 2)
     assert leader() == second
+    assert {change.price for change in ledger.prices.history("e1")} == {1.9, 2.05}  # nothing of the late answer
 
     count = feed().totals["retrievals"]
     runners[second].kill()

@@ -147,3 +147,39 @@ def test_polls_that_never_ended_are_not_repeated_at_once(
         led_at = ledger.server.time()
         until(lambda: ledger.server.time() > led_at + 0.5)  # in which it would have polled twice
         assert (provider.asked, feed().totals) == ([], {})
+
+
+def test_changed_fights_are_events_of_the_feed(
+    loop: StartLoop, provider: ScriptedProvider, ledger: Ledger, feed: Callable[[], FeedStatus], until: Until
+) -> None:
+    """A start that moves, a fighter who is replaced, a bout under another id, one that vanishes and comes back."""
+    start = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    later = start + timedelta(minutes=10)
+    other = event("e2", start, "Cat Cole", "Dee Dorn")
+
+    def happened(count: int) -> bool:
+        return len(ledger.feeds.changes.events("live")) == count
+
+    provider.events = [event("e1", start), other]
+    with loop(feed_missing_seconds=0.1):
+        until(lambda: len(feed().state.starts) == 1)
+        for count, listed in enumerate(
+            (
+                [event("e1", later), other],
+                [event("e1", later, away="Eve Ely"), other],
+                [event("e9", later, away="Eve Ely"), other],
+                [event("e9", later, away="Eve Ely")],
+                [event("e9", later, away="Eve Ely"), other],
+            ),
+            start=1,
+        ):
+            provider.events = listed
+            until(lambda: happened(count))  # noqa: B023 - asked at once
+    changes = [change for _, change in ledger.feeds.changes.events("live")]
+    assert [(change.kind, change.fight_id) for change in reversed(changes)] == [
+        ("start_moved", "e1"),
+        ("fighter_replaced", "e1"),
+        ("id_changed", "e9"),
+        ("withdrawn", "e2"),
+        ("returned", "e2"),
+    ]
