@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from gateway.api import (
     alerts,
+    bets,
     chains,
     check,
     controls,
@@ -65,6 +66,7 @@ SUBJECTS = (
     events,
     feeds,
     prices,
+    bets,
     check,
     status,
     alerts,

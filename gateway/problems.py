@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException
 from litestar.response import Response
 from msgspec import Struct
 
+from ledger.contracts.bets import UnknownBetError
 from ledger.contracts.failures import (
     FailureCode,
     JobRefusedError,
@@ -133,7 +134,7 @@ def _problem_of(error: Exception) -> ProblemError:
             return _refused(error)
         case UnknownJobError():
             return ProblemError(410 if "forgotten" in str(error) else 404, str(error))
-        case UnknownWebhookError() | UnknownScheduleError():
+        case UnknownWebhookError() | UnknownScheduleError() | UnknownBetError():
             return ProblemError(404, str(error))
         case ControlConflictError():
             return ProblemError(409, str(error))

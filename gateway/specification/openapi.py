@@ -27,6 +27,7 @@ TAGS = {
     "jobs": "Submit jobs, read their status and outcomes.",
     "events": "Server-sent events of outcomes and progress; asyncapi.json describes the messages.",
     "models": "Models, their aliases and history.",
+    "bets": "Record bets, read what is at stake and what became of it.",
     "operations": "Pools, queues, controls, dead letters and alerts.",
     "webhooks": "Subscriptions of outcomes, and their deliveries.",
     "gateway": "The gateway itself: health, metrics and these documents.",

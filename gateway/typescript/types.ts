@@ -199,6 +199,30 @@ export interface Bet {
   market_aware_edge?: number | null;
 }
 
+/** Account of all bets of a mode. */
+export interface BetAccount {
+  mode: "live" | "paper";
+  /** The bankroll as the operator set it: what was paid in, minus what was taken out. */
+  start: number;
+  /** `start` plus the profit of all settled bets. Open stakes are a part of it. */
+  bankroll: number;
+  /** `start` plus the highest that the profit has been: a deposit is no gain, a withdrawal is no loss. */
+  peak: number;
+  /** `peak` minus `bankroll`. */
+  drawdown: number;
+  /** True if the drawdown has reached `drawdown_stop`: no bet may be placed. */
+  stopped: boolean;
+  /** Stakes of the bets that won or lost. */
+  staked: number;
+  profit: number;
+  open: number;
+  placed: number;
+  open_bets: number;
+  won: number;
+  lost: number;
+  void: number;
+}
+
 /** Figures of bets that won or lost. */
 export interface BetFigures {
   bets: number;
@@ -218,6 +242,68 @@ export interface BetFigures {
 export interface BetGroup {
   name: string;
   figures: BetFigures;
+}
+
+/** Entry: a bet was placed. */
+export interface BetPlaced {
+  entry: "placed";
+  place: string;
+  at: string;
+  bet: PlacedBet;
+}
+
+/** What became of a request to place a bet. `created` is False if the same bet was placed before. */
+export interface BetReceipt {
+  bet: PlacedBet;
+  created: boolean;
+  state?: "lost" | "open" | "void" | "won";
+}
+
+/** A request to record a bet on a fight of an answered card. What is not given is that of the answer's decision. */
+export interface BetRequest {
+  /** The answered card, and the fight. */
+  job_id: string;
+  /** The answered card, and the fight. */
+  fight_id: string;
+  /** In the smallest unit of the currency. */
+  stake: number;
+  /** What was really taken. */
+  fighter?: string | null;
+  /** What was really taken. */
+  bookmaker?: string | null;
+  /** What was really taken. */
+  price?: number | null;
+  /** What was really taken. */
+  commission?: number | null;
+  /**
+   * Id of the bet; empty for the digest of job, fight and mode. A second bet on a fight by one answer needs its
+   * own.
+   */
+  bet_id?: string;
+  /** By default that of the control `betting`. */
+  mode?: "live" | "paper" | null;
+  /** True if the bet was taken at the bookmaker already: it is recorded whatever the caps say. */
+  taken?: boolean;
+}
+
+/** Entry: the result of a bet is known. */
+export interface BetSettled {
+  entry: "settled";
+  place: string;
+  at: string;
+  bet_id: string;
+  fight_id: string;
+  mode: "live" | "paper";
+  result: "lost" | "void" | "won";
+  /** What came back, and that minus the stake. */
+  returned: number;
+  /** What came back, and that minus the stake. */
+  profit: number;
+  who: string;
+  /** Profit of the settlement that this one reverses, 0 for a first one. */
+  profit_before?: number;
+  /** Place of the settlement that this one reverses and replaces, None for a first one. */
+  reverses?: string | null;
 }
 
 /** The report of a `SettleBets`. */
@@ -240,6 +326,18 @@ export interface BetSettlementReport {
   waiting?: string[];
   /** Ids of open bets whose results contradict each other: a person has to settle or void them. */
   unclear?: string[];
+}
+
+/** Entry: an open bet does not count; its stake comes back. `fight_id` and `mode` are those of the bet. */
+export interface BetVoided {
+  entry: "voided";
+  place: string;
+  at: string;
+  bet_id: string;
+  fight_id: string;
+  mode: "live" | "paper";
+  who: string;
+  reason: string;
 }
 
 /** The report of a `ReviewBets`: bets of a mode on cards that begin at or after `since` and before `until`. */
@@ -711,6 +809,22 @@ export interface EvaluationSlice {
   log_loss: number;
   minus_market: Estimate | null;
   coverage: IntervalCoverage[];
+}
+
+/**
+ * Stakes of all open bets of a mode, and the caps on them in the same unit; None for no cap.
+ *
+ * `caps` are for each fight, each card, each bookmaker, each week, and (`bankroll`) for all bets together.
+ */
+export interface Exposure {
+  mode: "live" | "paper";
+  bankroll: number;
+  total: number;
+  fights: Record<string, number>;
+  cards: Record<string, number>;
+  bookmakers: Record<string, number>;
+  weeks: Record<string, number>;
+  caps: Record<string, number | null>;
 }
 
 /** Why there is no answer. */
@@ -1575,6 +1689,45 @@ export interface PartReport {
   bytes_written: number;
 }
 
+/** A bet on one fighter. */
+export interface PlacedBet {
+  /** Id of the bet; empty for the digest of job, fight and mode. */
+  bet_id?: string;
+  /** The job whose answer suggested the bet, its card, and the fight. */
+  job_id: string;
+  /** The job whose answer suggested the bet, its card, and the fight. */
+  card_id: string;
+  /** The job whose answer suggested the bet, its card, and the fight. */
+  fight_id: string;
+  /** Start of the event; its ISO week in UTC is the week of the bet. */
+  event_start: string;
+  /** Names as the job spells them, and the one that the bet is on. */
+  fighters: [string, string];
+  /** Names as the job spells them, and the one that the bet is on. */
+  fighter: string;
+  bookmaker: string;
+  /** Decimal price as the bookmaker shows it, and the share of the winnings that an exchange keeps. */
+  price: number;
+  /** Decimal price as the bookmaker shows it, and the share of the winnings that an exchange keeps. */
+  commission?: number;
+  /** In the smallest unit of the currency. */
+  stake: number;
+  /** Of the answer: probability of the fighter, and its lower bound at the level of the rules. */
+  probability?: number | null;
+  /** Of the answer: probability of the fighter, and its lower bound at the level of the rules. */
+  lower?: number | null;
+  /** Rules by which the bet was decided. */
+  rules?: DecisionRules;
+  /** Who placed the bet. */
+  who: string;
+  /** `paper`: no money was moved. `live`: the bet was taken, or is about to be, at the bookmaker. */
+  mode?: "live" | "paper";
+  /** True if the bet had been taken already and was recorded without a check of the caps. */
+  beyond_caps?: boolean;
+  /** Time at which the bet was recorded; set by the server. */
+  placed_at?: string | null;
+}
+
 /** An outcome and its place in the stream. */
 export interface PlacedOutcome {
   place: string;
@@ -2251,6 +2404,13 @@ export interface StateDifference {
   largest: number;
 }
 
+/** A bet and its state; `returned` is what came back, None while it is open. */
+export interface StoredBet {
+  bet: PlacedBet;
+  state: "lost" | "open" | "void" | "won";
+  returned?: number | null;
+}
+
 /** The body that `cornerman webhooks test` sends: `type` is `webhook.test`, `data` has the id of the webhook. */
 export interface TestEvent {
   type: "webhook.test";
@@ -2407,6 +2567,14 @@ export interface UpdateReport {
 export interface UpdateVerdict {
   promote: boolean;
   reasons?: UpdateReason[];
+}
+
+/** Bets to void, all of them or none: those named, and all open ones on a fight. */
+export interface VoidRequest {
+  /** Why, for the history. */
+  reason: string;
+  bet_ids?: string[];
+  fight_id?: string | null;
 }
 
 /** A webhook and how its deliveries go. Times are the server's. */
@@ -2578,6 +2746,13 @@ export interface Operations {
   checkFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; body: unknown[] | Record<string, unknown>; }; answer: CheckReply };
   getPrices: { arguments: { fight_id: string; at?: string; }; answer: PriceHistoryReply };
   listFightChanges: { arguments: { name: string; limit?: number; }; answer: { changes: FightChange[]; pending: FightChange[]; } };
+  listBets: { arguments: { mode?: "paper" | "live"; ended?: boolean; limit?: number; }; answer: { bets: StoredBet[]; } };
+  listBetEntries: { arguments: { after?: string; limit?: number; }; answer: { entries: unknown[]; } };
+  getExposure: { arguments: { mode?: "paper" | "live"; }; answer: Exposure };
+  getBetAccount: { arguments: { mode?: "paper" | "live"; }; answer: BetAccount };
+  getBet: { arguments: { bet_id: string; }; answer: { bet: StoredBet; entries: unknown[]; } };
+  placeBet: { arguments: { body: BetRequest; }; answer: BetReceipt };
+  voidBets: { arguments: { body: VoidRequest; }; answer: { voided: string[]; } };
   listOutcomes: { arguments: { after?: string; limit?: number; }; answer: OutcomesReply };
   listModels: { arguments: Record<string, never>; answer: { models: { digest: string; summary: Record<string, unknown>; aliases: string[]; }[]; } };
   getModel: { arguments: { name: string; }; answer: { digest: string; summary: Record<string, unknown>; aliases: string[]; history: ControlChange[]; } };
@@ -2641,6 +2816,13 @@ export const OPERATIONS = {
   checkFeed: { method: "POST", url: "/v1/check", path: [], query: ["price_format", "model", "deadline", "priced_at", "devig_method", "debutant", "max_quote_age_seconds", "quote_age_limit_seconds"], header: [] },
   getPrices: { method: "GET", url: "/v1/fights/{fight_id}/prices", path: ["fight_id"], query: ["at"], header: [] },
   listFightChanges: { method: "GET", url: "/v1/feeds/{name}/changes", path: ["name"], query: ["limit"], header: [] },
+  listBets: { method: "GET", url: "/v1/bets", path: [], query: ["mode", "ended", "limit"], header: [] },
+  listBetEntries: { method: "GET", url: "/v1/bets/entries", path: [], query: ["after", "limit"], header: [] },
+  getExposure: { method: "GET", url: "/v1/bets/exposure", path: [], query: ["mode"], header: [] },
+  getBetAccount: { method: "GET", url: "/v1/bets/account", path: [], query: ["mode"], header: [] },
+  getBet: { method: "GET", url: "/v1/bets/{bet_id}", path: ["bet_id"], query: [], header: [] },
+  placeBet: { method: "POST", url: "/v1/bets", path: [], query: [], header: [] },
+  voidBets: { method: "POST", url: "/v1/bets/void", path: [], query: [], header: [] },
   listOutcomes: { method: "GET", url: "/v1/outcomes", path: [], query: ["after", "limit"], header: [] },
   listModels: { method: "GET", url: "/v1/models", path: [], query: [], header: [] },
   getModel: { method: "GET", url: "/v1/models/{name}", path: ["name"], query: [], header: [] },

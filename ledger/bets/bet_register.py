@@ -16,7 +16,7 @@ from typing import NoReturn
 import msgspec
 from msgspec import Struct
 
-from ledger.bets.betting_controls import CAP_CONTROLS, BettingControls
+from ledger.bets.betting_controls import CAP_CONTROLS, LIMITS, BettingControls
 from ledger.contracts.bets import (
     DEFAULT_BANKROLL,
     MAX_AMOUNT,
@@ -266,8 +266,10 @@ class BetRegister:
 
     def room(self, card: PredictCard, controls: Controls) -> BettingRoom | None:
         """Return what the caps leave for bets on a card; None if no control limits bets."""
+        if LIMITS.isdisjoint(controls.values):
+            return None
         limits = BettingControls.from_controls(controls)
-        if not limits.limits_decisions:
+        if limits.mode == "off":
             return None
         mode = limits.bet_mode
         fights = [fight.id for fight in card.fights]

@@ -21,12 +21,15 @@ CAP_CONTROLS: dict[CapName, str] = {
 """The control of each cap, in basis points of the bankroll. What is open never exceeds the bankroll itself either."""
 
 
+LIMITS = frozenset({"bankroll", "drawdown_stop", *CAP_CONTROLS.values()})
+"""Controls that limit bets; if none is set, no card has to read its room."""
+
+
 class BettingControls(Struct, frozen=True):
     """The controls of betting as amounts."""
 
     mode: BettingMode
     start: int
-    bankroll_is_set: bool
     min_stake: int
     shares: Mapping[CapName, int | None]
     drawdown_stop: int | None
@@ -39,7 +42,6 @@ class BettingControls(Struct, frozen=True):
         return cls(
             mode="off" if mode == "off" else "live" if mode == "live" else "paper",
             start=DEFAULT_BANKROLL if start is None else start,
-            bankroll_is_set=start is not None,
             min_stake=controls.number("min_stake") or 1,
             shares={cap: controls.number(name) for cap, name in CAP_CONTROLS.items()},
             drawdown_stop=controls.number("drawdown_stop"),
@@ -49,12 +51,6 @@ class BettingControls(Struct, frozen=True):
     def bet_mode(self) -> BetMode:
         """Mode of bets; paper if betting is off."""
         return "live" if self.mode == "live" else "paper"
-
-    @property
-    def limits_decisions(self) -> bool:
-        """True if a card must read its room: betting is not off, and a bankroll, a cap or the stop is set."""
-        limits = (self.drawdown_stop, *self.shares.values())
-        return self.mode != "off" and (self.bankroll_is_set or any(limit is not None for limit in limits))
 
     def caps(self, bankroll: int) -> dict[CapName, int | None]:
         """Return the caps in the smallest unit, for the present bankroll."""

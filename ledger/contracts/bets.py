@@ -98,7 +98,7 @@ class PlacedBet(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.stake + int(won.to_integral_value(ROUND_DOWN))
 
 
-class BetRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class BetRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A request to record a bet on a fight of an answered card. What is not given is that of the answer's decision.
 
     Attributes

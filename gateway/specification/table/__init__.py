@@ -7,6 +7,7 @@ from typing import Any
 from gateway.specification.asyncapi import Channel
 from gateway.specification.operations import Operation
 from gateway.specification.table import (
+    bets,
     chains,
     controls,
     dead_letters,
@@ -27,6 +28,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *chains.OPERATIONS,
     *feeds.OPERATIONS,
     *prices.OPERATIONS,
+    *bets.OPERATIONS,
     *events.OPERATIONS,
     *models.OPERATIONS,
     *overview.OPERATIONS,
@@ -45,6 +47,7 @@ TYPES: tuple[type[Any], ...] = (
     *dead_letters.TYPES,
     *prices.TYPES,
     *schedules.TYPES,
+    *bets.TYPES,
     *webhooks.TYPES,
 )
 """Message types within bodies that have no type of their own."""
