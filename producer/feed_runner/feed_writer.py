@@ -220,6 +220,7 @@ class FeedWriter:
             try:
                 return write()
             except LeadershipLostError:
+                log(logging.WARNING, "write refused: another feed runner leads", feed=self.name)
                 self.leadership.lost()
                 raise StoppedError from None
             except LedgerUnavailableError as error:
