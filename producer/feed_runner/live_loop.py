@@ -82,6 +82,9 @@ class LiveLoop:
         state = self._current(replace(writer.state, done=False), now)
         if self._scores is not None and self._scores.is_due(now.timestamp()):
             state = self._read_scores(self._scores, state, now)
+        if state.budget.exhausted and state.budget.resets_at is not None:
+            until = state.budget.resets_at.isoformat()
+            writer.tell_once(logging.ERROR, "budget exhausted: no prices are asked for", until=until)
         due = due_poll(state, now.timestamp(), self._settings)
         at = max(due.at, writer.earliest_poll(state.interval_seconds))
         if at > now.timestamp() and not at_once:

@@ -144,7 +144,9 @@ class PastLoop:
         cost = settings.cost * HISTORICAL_COST
         state = replace(state, budget=replace(state.budget, cost=cost), interval_seconds=settings.feed_idle_seconds)
         if state.budget.exhausted and state.budget.resets_at is not None:
-            writer.tell_once(logging.ERROR, "budget exhausted", resets_at=state.budget.resets_at.isoformat())
+            writer.tell_once(
+                logging.ERROR, "budget exhausted: no prices are asked for", until=state.budget.resets_at.isoformat()
+            )
             if writer.state.budget.coverage != 0.0:  # which is an alert
                 writer.note(replace(state, interval_seconds=0.0, budget=replace(state.budget, coverage=0.0)))
             writer.leadership.wait(writer.leadership.asks_every_seconds)

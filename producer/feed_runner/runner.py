@@ -259,8 +259,6 @@ class FeedRunner:
 def checked_sources(sources: Sequence[str]) -> tuple[str, ...]:
     """Return sources of one kind. Raises JobRefusedError."""
     special = [source for source in sources if source in (LIVE, HISTORY, STDIN)]
-    if not sources:
-        raise job_refused(f"name a source: {LIVE}, {HISTORY}, files and folders of dumps, or - for standard input")
     if special and len(sources) > 1:
         raise job_refused(f"{special[0]} is read alone: start another feed runner for the others")
     return tuple(sources)

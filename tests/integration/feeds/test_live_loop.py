@@ -77,7 +77,11 @@ def test_what_passes_is_asked_again_soon(
 
 
 def test_no_poll_exceeds_the_budget(
-    loop: StartLoop, provider: ScriptedProvider, feed: Callable[[], FeedStatus], until: Until
+    loop: StartLoop,
+    provider: ScriptedProvider,
+    feed: Callable[[], FeedStatus],
+    until: Until,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     provider.remaining = 3
     with loop(feed_near_window_seconds=3700.0):
@@ -91,6 +95,7 @@ def test_no_poll_exceeds_the_budget(
         polls, asked = len(provider.polls), len(provider.asked)
         until(lambda: len(provider.asked) > asked + 1)
         assert len(provider.polls) == polls
+        assert [record.message for record in caplog.records] == ["budget exhausted: no prices are asked for"]
         provider.remaining = 1_000_000  # bought
         until(lambda: len(provider.polls) > polls + 2)
 

@@ -70,6 +70,8 @@ def run(
     from producer.feed_runner.runner import HISTORY, FeedRunner, RunOptions, checked_sources
     from producer.feed_runner.settings import FeedSettings
 
+    if not sources:
+        raise click.UsageError("Name a source: odds-api, odds-api-history, files and folders of dumps, or -.")
     given: dict[str, Any] = {
         "feed_name": name,
         "feed_format": price_format,
