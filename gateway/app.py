@@ -37,6 +37,7 @@ from gateway.api import (
 )
 from gateway.events.outcome_feed import OutcomeFeed
 from gateway.metrics import RequestMetrics
+from gateway.pages import bets as bets_page
 from gateway.pages import cards, login, record, static_files, theme
 from gateway.pages.error_pages import error_page, wants_page
 from gateway.pages.forms import check_form
@@ -82,6 +83,7 @@ SUBJECTS = (
     cards,
     login,
     record,
+    bets_page,
     theme,
     static_files,
     overview,

@@ -23,6 +23,7 @@ HTML = "text/html"
 NAVIGATION = (
     ("cards", "/", "Cards", Role.READER),
     ("record", "/record", "Record", Role.READER),
+    ("bets", "/bets", "Bets", Role.READER),
     ("operations", "/operations", "Operations", Role.OPERATOR),
 )
 """Entries of the main navigation: name of the section, address, words, and the least role that sees it."""

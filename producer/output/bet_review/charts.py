@@ -34,7 +34,7 @@ def line_chart(points: Sequence[tuple[date, float]], label: str, start: float = 
         return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * (value - ticks[0]) / (ticks[-1] - ticks[0])
 
     grid = "".join(
-        f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" class="grid"/>'
+        f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" class="tick"/>'
         f'<text x="{_LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:,.0f}</text>'
         for tick in ticks
     )
@@ -43,7 +43,7 @@ def line_chart(points: Sequence[tuple[date, float]], label: str, start: float = 
     base = f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y(start):.1f}" y2="{y(start):.1f}" class="start"/>'
     line = f'<polyline points="{path}" class="curve"/>'
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label, quote=True)}">'
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label, quote=True)}">'
         f"{grid}{days}{base}{line}</svg>"
     )
 

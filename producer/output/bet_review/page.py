@@ -21,7 +21,7 @@ from producer.output.html_parts import estimate_cells, figure_list, html_page, h
 from producer.output.table_parts import percent
 
 CHART_STYLE = """<style>
-.grid { stroke: var(--line) } .start { stroke: currentColor; stroke-dasharray: 4 4; opacity: .6 }
+.tick { stroke: var(--line) } .start { stroke: currentColor; stroke-dasharray: 4 4; opacity: .6 }
 .curve { fill: none; stroke: var(--blue); stroke-width: 2 } figure text { font-size: 12px }
 figcaption { font-size: .85rem }
 </style>"""
