@@ -255,6 +255,14 @@ ALERT_KINDS: tuple[AlertKind, ...] = (
         "(CORNERMAN_FEED_NEAR_SECONDS)",
     ),
     AlertKind(
+        name="DrawdownStop",
+        threshold=0,
+        for_seconds=0,
+        severity=WARNING,
+        summary="the bankroll is so far below its peak that no bet is placed, and decisions abstain as drawdown_stop",
+        action="cornerman bets account and cornerman bets review; if the model is sound, raise drawdown_stop",
+    ),
+    AlertKind(
         name="PoolDown",
         threshold=1,
         below=True,

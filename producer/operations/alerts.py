@@ -40,6 +40,7 @@ COMPUTED = frozenset(
         *OLDEST_JOB.values(),
         "CalibrationDrift",
         "DeadLetters",
+        "DrawdownStop",
         "DriftAlarm",
         "FeedBudgetLow",
         "FeedSilent",
@@ -133,6 +134,7 @@ def _computed(ledger: Ledger, view: Overview) -> Iterator[_Value]:
     yield from _models(view)
     yield from _feeds(view)
     yield from _schedules(view)
+    yield from _bets(ledger)
     yield from _webhooks(ledger, now)
     if view.dead_letters:
         who = "1 job has crashed its" if view.dead_letters == 1 else f"{view.dead_letters:,} jobs have crashed their"
@@ -228,6 +230,15 @@ def _schedules(view: Overview) -> Iterator[_Value]:
                 "clock has not reached: no slot is due before it"
             )
             yield "ScheduleLate", status.ahead_seconds, about, None, sentence
+
+
+def _bets(ledger: Ledger) -> Iterator[_Value]:
+    account = ledger.bets.account()
+    sentence = (
+        f"the bankroll of {account.mode} bets is {account.bankroll:,}, {account.drawdown_share:.1%} below its peak of "
+        f"{account.peak:,}: no bet is placed"
+    )
+    yield "DrawdownStop", float(account.stopped), {"mode": account.mode}, None, sentence
 
 
 def _webhooks(ledger: Ledger, now: datetime) -> Iterator[_Value]:

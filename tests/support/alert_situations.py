@@ -142,5 +142,6 @@ SITUATIONS = [
     *gauge("StateLags", 'cornerman_state_lag_days{model="abc"}', beyond=15, within=14, for_minutes=10),
     *gauge("FeedSilent", 'cornerman_feed_silent_polls{feed="ufc"}', beyond=3.5, within=2.5, for_minutes=1),
     *gauge("FeedBudgetLow", 'cornerman_feed_budget_coverage{feed="ufc"}', beyond=0.9, within=1, for_minutes=0),
+    *gauge("DrawdownStop", 'cornerman_drawdown_stopped{mode="paper"}', beyond=1, within=0, for_minutes=0),
     *gauge("PoolDown", "up", beyond=0, within=1, for_minutes=1),
 ]

@@ -12,6 +12,7 @@ import psutil
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ledger.contracts.bets import BetAccount
 from ledger.contracts.failures import PermissionDeniedError
 from ledger.contracts.feeds import FeedStatus
 from ledger.contracts.reports import HealthCheck
@@ -44,6 +45,7 @@ class LedgerSnapshot(Struct, frozen=True):
     state_lag: StateLag | None = None
     feeds: Sequence[FeedStatus] = ()
     schedules: Sequence[ScheduleStatus] = ()
+    bets: BetAccount | None = None
 
 
 class ChildrenSnapshot(Struct, frozen=True):
@@ -84,6 +86,7 @@ def snapshot_ledger(ledger: Ledger) -> LedgerSnapshot:
         _evicts(ledger),
         feeds=ledger.feeds.all()[:MAX_FEEDS],
         schedules=ledger.schedules.list(),
+        bets=ledger.bets.account(),
     )
 
 
@@ -170,6 +173,11 @@ def _ledger_gauges(ledger: LedgerSnapshot) -> dict[str, GaugeValues]:
         values["cornerman_schedule_late_seconds"] = {
             (status.schedule.name,): status.late_seconds + status.ahead_seconds for status in ledger.schedules
         }
+    if ledger.bets is not None:
+        mode = (ledger.bets.mode,)
+        values["cornerman_open_stakes"] = {mode: ledger.bets.open}
+        values["cornerman_bankroll"] = {mode: ledger.bets.bankroll}
+        values["cornerman_drawdown_stopped"] = {mode: float(ledger.bets.stopped)}
     if ledger.state_lag is not None:
         values["cornerman_state_lag_days"] = {(ledger.state_lag.model,): ledger.state_lag.days}
     return values | _feed_gauges(ledger.feeds)

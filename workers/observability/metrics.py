@@ -87,6 +87,15 @@ GAUGES: dict[str, GaugeDefinition] = {
     "cornerman_state_lag_days": GaugeDefinition(
         "Days since the oldest event that the champion's fighters' state does not contain (fleet)", ("model",)
     ),
+    "cornerman_open_stakes": GaugeDefinition(
+        "Stakes of open bets of the present mode, in the smallest unit of the currency (fleet)", ("mode",)
+    ),
+    "cornerman_bankroll": GaugeDefinition(
+        "Bankroll of the present mode, in the smallest unit of the currency (fleet)", ("mode",)
+    ),
+    "cornerman_drawdown_stopped": GaugeDefinition(
+        "Whether the drawdown stop is reached in the present mode, 1 or 0 (fleet)", ("mode",)
+    ),
     "cornerman_feed_silent_polls": GaugeDefinition(
         "Polls of a feed that should have succeeded since its last success, or leases without a leader (fleet)",
         ("feed",),

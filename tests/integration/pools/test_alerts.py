@@ -17,6 +17,7 @@ from msgspec import structs
 
 from engine.model.bundle import Bundle
 from engine.simulation.league import League
+from ledger.contracts.bets import PlacedBet
 from ledger.contracts.feeds import FeedBudget, FeedState
 from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import (
@@ -42,6 +43,19 @@ from workers.alerts.rules import RULES
 WAIT_SECONDS = 60
 LIMIT_MB = 600
 
+LOST_BET = PlacedBet(
+    job_id="job",
+    card_id="card",
+    fight_id="fight",
+    event_start=datetime(2026, 1, 1, tzinfo=UTC),
+    fighters=("Ana", "Bea"),
+    fighter="Ana",
+    bookmaker="a",
+    price=2.0,
+    stake=1000,
+    who="test",
+)
+
 Until = Callable[..., None]
 StartPool = Callable[..., Any]
 
@@ -56,6 +70,7 @@ OF_OTHER_POOLS = {"LeasesLost"}
 OF_STATES = {"StateLags"}
 OF_FEEDS = {"FeedSilent", "FeedBudgetLow"}
 OF_SCHEDULES = {"ScheduleFailed", "ScheduleLate"}
+OF_BETS = {"DrawdownStop"}
 OF_THE_SERVER = {"ServerEvicts"}  # in test_evicting_server.py
 
 
@@ -72,6 +87,7 @@ def test_none_is_left_out() -> None:
         OF_STATES,
         OF_SCHEDULES,
         OF_FEEDS,
+        OF_BETS,
         OF_THE_SERVER,
     ]
     told = [name for names in fired for name in names]
@@ -232,7 +248,7 @@ def test_a_champion_that_does_not_know_the_last_results_is_reported(
     alarm.clears("StateLags")
 
 
-def test_feeds_and_schedules_that_do_not_run_are_reported(
+def test_feeds_and_schedules_that_do_not_run_and_a_drawdown_stop_are_reported(
     ledger: Ledger, start_alarmed: Callable[..., tuple[Any, Alarm]]
 ) -> None:
     audit = {"user": "test", "reason": "no monitoring pool is alive"}
@@ -246,13 +262,17 @@ def test_feeds_and_schedules_that_do_not_run_are_reported(
     ledger.due_runs().note_outcomes()
     ledger.feeds.leases.join("ufc", "runner", source="a test", lease_seconds=0.1)
     ledger.feeds.end_poll("ufc", FeedState(budget=FeedBudget(remaining=3, coverage=0.2)), totals={})
+    bet_id = ledger.bets.place(LOST_BET, taken=True).bet.bet_id
+    ledger.bets.settle({bet_id: "lost"}, user="test")
+    ledger.controls.set({"drawdown_stop": 1}, user="test", reason="low")
     _, alarm = start_alarmed(concurrency=1)
-    alarm.fires(*OF_FEEDS, *OF_SCHEDULES)
+    alarm.fires(*OF_FEEDS, *OF_SCHEDULES, *OF_BETS)
+    ledger.controls.set({"drawdown_stop": 5000}, user="test", reason="high")
     for name in ("failing", "late"):
         ledger.schedules.remove(name, **audit)
     ledger.feeds.leases.join("ufc", "runner", source="a test", lease_seconds=600.0)
     ledger.feeds.end_poll("ufc", FeedState(budget=FeedBudget(remaining=300, coverage=1.0)), totals={})
-    alarm.clears(*OF_FEEDS, *OF_SCHEDULES)
+    alarm.clears(*OF_FEEDS, *OF_SCHEDULES, *OF_BETS)
 
 
 def test_jobs_taken_over_from_a_dead_pool_are_told(
