@@ -8,18 +8,19 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Raw
 
 from ledger.jobs.job_audit import SettledJob
 from ledger.ledger import Ledger
 from ledger.server.base_server import to_datetime
-from producer.audit.redaction import without_secrets
+from producer.audit.redaction import may_have_secrets, without_secrets
 
 ALIAS_CONTROL = "model."
 """Prefix of the controls that hold the aliases of models."""
 
 
 class Record(NamedTuple):
-    """What happened at a time: the kind of its line, and a value that msgspec can encode."""
+    """What happened at a time: the kind of its line, and its content, a value that msgspec can encode."""
 
     at: datetime
     kind: str
@@ -35,7 +36,7 @@ def records_between(ledger: Ledger, since: datetime, until: datetime) -> Iterato
     sources = [read(ledger, since, until) for read in kinds]
     sources += [_fight_changes(ledger, feed, since, until) for feed in ledger.feeds.names()]
     for record in heapq.merge(*sources, key=lambda record: record.at):
-        yield record._replace(value=without_secrets(msgspec.json.decode(_encoder.encode(record.value))))
+        yield record._replace(value=Raw(_content_without_secrets(record.value)))
 
 
 def _submissions(ledger: Ledger, since: datetime, until: datetime) -> Iterator[Record]:
@@ -84,4 +85,11 @@ def _time_of(place: str) -> datetime:
     return to_datetime(float(place.partition("-")[0]))
 
 
-_encoder = msgspec.json.Encoder()
+def _content_without_secrets(value: Any) -> bytes:
+    """Return a value as JSON without secrets, in the form of a line of an audit file."""
+    content = msgspec.json.decode(_encoder.encode(value))
+    written = _encoder.encode(content)
+    return _encoder.encode(without_secrets(content)) if may_have_secrets(written) else written
+
+
+_encoder = msgspec.json.Encoder(order="sorted")
