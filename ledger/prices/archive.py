@@ -75,8 +75,8 @@ class PriceArchive:
         with self._reaching():
             return sorted({path.partition("/")[0] for path in self._files("")})
 
-    def read_month(self, month: str) -> ArchivedMonth:
-        """Return the histories of the fights of a month."""
+    def read_month(self, month: str, fight_id: str | None = None) -> ArchivedMonth:
+        """Return the histories of the fights of a month, or of one of them."""
         with self._reaching():
             for _ in range(_ATTEMPTS):
                 names = self._files(month)
@@ -84,8 +84,8 @@ class PriceArchive:
                 if None not in contents:  # otherwise the month was archived meanwhile
                     found: dict[str, FightPrices] = {}
                     for content in contents:
-                        for fight_id, prices in _decode(content).items():
-                            found[fight_id] = merge(found.get(fight_id, _EMPTY), prices)
+                        for name, prices in _decode(content, fight_id).items():
+                            found[name] = merge(found.get(name, _EMPTY), prices)
                     return ArchivedMonth(found, tuple(names))
         raise ArchiveUnavailableError(f"the files of {month} change faster than they can be read: try again")
 
@@ -115,7 +115,7 @@ class PriceArchive:
         """Return the history of a fight, from one month or from all; an empty one if it is not there."""
         found = _EMPTY
         for each in self.months() if month is None else [month]:
-            found = merge(found, self.read_month(each).prices.get(fight_id, _EMPTY))
+            found = merge(found, self.read_month(each, fight_id).prices.get(fight_id, _EMPTY))
         return found
 
     def _files(self, month: str) -> list[str]:
@@ -181,11 +181,14 @@ def _encode(prices: MonthPrices) -> bytes:
     return content
 
 
-def _decode(content: bytes | None) -> dict[str, FightPrices]:
+def _decode(content: bytes | None, fight_id: str | None) -> dict[str, FightPrices]:
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     table = pq.read_table(pa.BufferReader(content))
+    if fight_id is not None:  # making objects of the rows of others would take most of the time
+        table = table.filter(pc.equal(table["fight_id"], fight_id))
 
     def moments(name: str) -> list[datetime | None]:
         return [None if value is None else to_moment(value) for value in table[name].cast(pa.int64()).to_pylist()]
@@ -194,14 +197,14 @@ def _decode(content: bytes | None) -> dict[str, FightPrices]:
     starts: dict[str, list[StartReading]] = {}
     columns = (table[name].to_pylist() for name in ("fight_id", "bookmaker", "fighter", "price", "commission"))
     times = (moments(name) for name in ("read_at", "as_of", "start"))
-    for fight_id, bookmaker, fighter, price, commission, read_at, as_of, start in zip(*columns, *times, strict=True):
+    for fight, bookmaker, fighter, price, commission, read_at, as_of, start in zip(*columns, *times, strict=True):
         if bookmaker is None:
-            row = StartReading(fight_id=fight_id, start=start, read_at=read_at)
-            starts.setdefault(fight_id, []).append(row)
+            row = StartReading(fight_id=fight, start=start, read_at=read_at)
+            starts.setdefault(fight, []).append(row)
             continue
-        changes.setdefault(fight_id, []).append(
+        changes.setdefault(fight, []).append(
             PriceChange(
-                fight_id=fight_id,
+                fight_id=fight,
                 bookmaker=bookmaker,
                 fighter=fighter,
                 price=price,
@@ -211,6 +214,6 @@ def _decode(content: bytes | None) -> dict[str, FightPrices]:
             )
         )
     return {
-        fight_id: FightPrices(changes=tuple(changes.get(fight_id, ())), starts=tuple(starts.get(fight_id, ())))
-        for fight_id in changes.keys() | starts.keys()
+        fight: FightPrices(changes=tuple(changes.get(fight, ())), starts=tuple(starts.get(fight, ())))
+        for fight in changes.keys() | starts.keys()
     }

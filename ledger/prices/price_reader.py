@@ -93,7 +93,7 @@ class PriceReader:
         return {fight_id: quotes for fight_id, quotes in closes.items() if quotes}
 
     def _archived(self, fight_id: str, month: str) -> FightPrices:
-        archived = self._required(fight_id).read_month(month).prices
+        archived = self._required(fight_id).read_month(month, fight_id).prices
         if fight_id not in archived:
             raise self._not_there(fight_id, month)
         return archived[fight_id]
