@@ -5,6 +5,7 @@ not placed again: the id of a bet is a digest of job, fight and mode. A bet is p
 
 - in paper mode only: live bets are recorded by those who take them;
 - by the newest answer to its card, if no newer job has superseded it, and before the event starts;
+- if its feed still lists the fight under this id;
 - once for each fight: while a bet on it is open, a later answer places no second one;
 - with what fits, if the caps leave less than the decision's stake.
 """
@@ -106,8 +107,13 @@ class BetFollower:
             return
         reason = self._objection(outcome, report)
         card = None if reason else self._card(outcome.job_id)
+        unlisted = self._ledger.feeds.changes.unlisted(fight.id for fight in bets)
         for fight in bets:
-            if card is None:
+            if fight.id in unlisted:
+                yield FollowedDecision(
+                    job_id=outcome.job_id, fight_id=fight.id, action="skipped", reason=unlisted[fight.id].kind
+                )
+            elif card is None:
                 yield FollowedDecision(
                     job_id=outcome.job_id, fight_id=fight.id, action="skipped", reason=reason or "forgotten"
                 )

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from ledger.contracts.bets import BetPlaced, default_bet_id
 from ledger.ledger import Ledger, LedgerSettings
 from producer.betting.bet_follower import BetFollower, FollowedDecision
 from producer.cli.main import main
+from producer.feed_runner.fight_changes import record_fight_changes
 from producer.output.exit_codes import ExitCode
 from producer.service.service_process import bets_command
 from tests.support.answered_cards import NIGHT, answer_card, card_of
@@ -138,6 +139,16 @@ def test_only_the_newest_answer_counts(ledger: Ledger) -> None:
     assert (bet.job_id, bet.stake) == (newest, 40_000)
     refused = run("place", "older", "a", "--stake", "100", "--bet-id", "mine")
     assert "superseded by job newest" in refused.stderr
+
+
+def test_no_bet_is_placed_on_a_bout_that_the_feed_no_longer_lists(ledger: Ledger) -> None:
+    card = card_of("a", "b")
+    read_at = datetime.now(UTC) - timedelta(hours=1)
+    for minutes in (0, 5, 15, 25):
+        listed = msgspec.structs.replace(card, fights=card.fights[: 1 if minutes else 2])
+        record_fight_changes(ledger, "live", [listed], read_at + timedelta(minutes=minutes))
+    answer_card(ledger, card, {"a": 0.02, "b": 0.02})
+    assert outcomes(followed(ledger)) == [("a", None), ("b", "withdrawn")]
 
 
 def test_what_fits_is_placed(ledger: Ledger) -> None:

@@ -126,7 +126,8 @@ def list_fights(console: Console) -> None:
 def archive(console: Console, keep_days: float, timeout: float) -> None:
     """Write all histories into the store, and remove old ones from the server.
 
-    A monitoring worker runs the job, on the store of its pool. Every night: cornerman schedules put.
+    A monitoring worker runs the job, on the store of its pool. To do so every night: cornerman schedules put prices
+    --cron "30 3 * * *" --job archive_prices.
     """
     job = ArchivePrices(keep_days=keep_days, nonce=uuid.uuid4().hex)
     with Client.from_env() as client:
