@@ -68,6 +68,11 @@ class Leadership:
         return lease.fence if lease is not None and lease.leads and time.monotonic() < self._valid_until else None
 
     @property
+    def stands_by(self) -> bool:
+        """True if the last answer was that another runner leads."""
+        return self._lease is not None and not self._lease.leads
+
+    @property
     def asks_every_seconds(self) -> float:
         """Time between two requests for the lead."""
         return min(self._lease_seconds / 4, MAX_ASK_SECONDS)

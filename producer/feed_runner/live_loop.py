@@ -15,7 +15,7 @@ from ledger.contracts.feeds import FeedBudget, FeedState, RetrievalRecord
 from producer.feed_runner import budget as budgets
 from producer.feed_runner.budget import Usage
 from producer.feed_runner.failures import LASTING, TRANSIENT, Reason, RetrievalError
-from producer.feed_runner.feed_log import LOGGER
+from producer.feed_runner.feed_log import LOGGER, log
 from producer.feed_runner.feed_writer import RETRY_SECONDS, FeedWriter, StoppedError, fault_sentences
 from producer.feed_runner.poll_plan import FOREVER, next_poll, plan_polls, tier_at
 from producer.feed_runner.reading import Reading, Retrieval
@@ -72,6 +72,9 @@ class LiveLoop:
         writer = self._writer
         if not writer.has_lead():
             self._led = False
+            if at_once and writer.leadership.stands_by:
+                log(logging.INFO, "not polled: another feed runner leads", feed=writer.name)
+                return True
             writer.leadership.wait(writer.leadership.asks_every_seconds)
             return None
         taken_over, self._led = not self._led, True

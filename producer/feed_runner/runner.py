@@ -166,7 +166,7 @@ class FeedRunner:
         self._stop(worker)
         if outcome and isinstance(outcome[0], BaseException):
             raise outcome[0]
-        return bool(outcome and outcome[0]) or bool(not outcome)
+        return not outcome or bool(outcome[0])
 
     def _work(self) -> bool:
         if self._options.from_provider:

@@ -13,8 +13,12 @@ from ledger.contracts.feeds import FeedState, FeedStatus
 from ledger.ledger import Ledger
 from ledger.settings import LedgerSettings
 from producer.feed_runner.feed_writer import FeedWriter
-from tests.support.feed_runners import running_loop
-from tests.support.scripted_provider import Answer, ScriptedProvider, event, refusal, scripted_provider
+from producer.feed_runner.live_loop import LiveLoop
+from producer.feed_runner.settings import FeedSettings
+from producer.feed_runner.sources.http_client import ProviderClient
+from producer.feed_runner.sources.odds_api import OddsApiSource
+from tests.support.feed_runners import feed_writer, running_loop
+from tests.support.scripted_provider import KEY, Answer, ScriptedProvider, event, refusal, scripted_provider
 
 StartLoop = Callable[..., AbstractContextManager[FeedWriter]]
 Until = Callable[..., None]
@@ -138,6 +142,18 @@ def test_once_all_have_begun_only_the_list_of_events_is_asked(
         provider.events = [begun, event("e2", datetime.now(UTC) + timedelta(hours=1))]
         until(lambda: feed().state.tier == "near" and len(provider.polls) > 2)
     assert feed().totals["cards"] == 1
+
+
+def test_one_poll_is_left_to_a_leader_that_there_is(
+    ledger_settings: LedgerSettings, provider: ScriptedProvider, ledger: Ledger
+) -> None:
+    ledger.feeds.leases.join("live", "other", source="a test", lease_seconds=60.0)
+    settings = FeedSettings(feed_url=provider.url, feed_api_key=KEY)
+    with feed_writer(ledger_settings, "live", settings) as writer:
+        client = ProviderClient(settings, KEY)
+        assert LiveLoop(writer, OddsApiSource(settings, client, ledger.server.time)).run(once=True)
+        client.close()
+    assert provider.asked == []
 
 
 def test_polls_that_never_ended_are_not_repeated_at_once(
