@@ -81,10 +81,11 @@ class Clock:
     @contextmanager
     def set(self, seconds: int) -> Iterator[None]:
         """Set it forward or back, and right at the end."""
-        self._write(seconds)
+        self.move(seconds)
         yield
-        self._write(0)
+        self.move(0)
 
-    def _write(self, seconds: int) -> None:
+    def move(self, seconds: int) -> None:
+        """Let it differ from the right time by so many seconds from now on."""
         with self._offset.open("r+b") as offset:  # in its place: the server has it mapped
             offset.write(struct.pack("=q", seconds))
