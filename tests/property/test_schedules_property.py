@@ -79,6 +79,8 @@ class World:
 
     def set_clock(self, moment: datetime) -> None:
         self._server.clock.move(round(moment.timestamp() - time.time()))
+        while abs(self.now - moment) > timedelta(seconds=1):  # the server keeps its time for a moment
+            time.sleep(0.001)
 
     def look(self, pool: int, event: Event = None) -> tuple[ScheduleRun, ...]:
         """Let a pool look. At a command it may die, before or after it, or be overtaken by another pool."""
@@ -198,14 +200,14 @@ def ledgers(connect: Callable[[str], Ledger]) -> tuple[Ledger, Ledger]:
 def test_a_slot_is_submitted_once_wherever_its_pool_is_interrupted(
     server: Server, ledgers: tuple[Ledger, Ledger], what: str
 ) -> None:
-    world = World(server, *ledgers, start := datetime(2026, 6, 1, tzinfo=UTC))
+    world = World(server, *ledgers, start := datetime(2026, 6, 1, 0, 30, tzinfo=UTC))
     world.operator.schedules.put(Schedule(name="s", cron="0 * * * *", jobs=(CheckHealth(),), catch_up="all"), **BY)
-    commands = 9  # a look at one due slot has fewer
+    commands = 8  # a look at one due slot has fewer
     for hour in range(1, commands + 1):
-        world.set_clock(start + timedelta(hours=hour, minutes=1))
+        world.set_clock(start + timedelta(hours=hour))
         world.look(0, (hour, what))
         world.look(1)
-    assert world.submitted == [f"s@2026-06-01T{hour:02}:00:00Z" for hour in range(1, commands + 1)]
+    assert sorted(world.submitted) == [f"s@2026-06-01T{hour:02}:00:00Z" for hour in range(1, commands + 1)]
 
 
 @pytest.mark.parametrize(

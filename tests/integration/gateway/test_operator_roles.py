@@ -18,6 +18,11 @@ CHANGES = [
     ("POST", "/v1/models/champion/clear-alarm"),
     ("POST", "/v1/dead-letters/requeue"),
     ("POST", "/v1/dead-letters/purge"),
+    ("PUT", "/v1/schedules/x"),
+    ("DELETE", "/v1/schedules/x?reason=x"),
+    ("POST", "/v1/schedules/x/pause"),
+    ("POST", "/v1/schedules/x/resume"),
+    ("POST", "/v1/schedules/x/run"),
 ]
 READ = [
     "/v1/status",
@@ -29,13 +34,28 @@ READ = [
     "/v1/controls/changes",
     "/v1/models",
     "/v1/dead-letters",
+    "/v1/schedules",
+    "/v1/schedules/changes",
 ]
-PAGES = ["", "/jobs", "/jobs/x", "/dead-letters", "/controls", "/models", "/models/x", "/audit", "/runbook"]
+PAGES = [
+    "",
+    "/jobs",
+    "/jobs/x",
+    "/dead-letters",
+    "/controls",
+    "/schedules",
+    "/models",
+    "/models/x",
+    "/audit",
+    "/runbook",
+]
 FORMS = [
     "/jobs/x/cancel",
     "/jobs/x/replay",
     "/dead-letters",
     "/controls",
+    "/schedules",
+    "/schedules/change",
     "/models/x/promote",
     "/models/x/rollback",
     "/models/x/clear-alarm",

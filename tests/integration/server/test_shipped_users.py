@@ -263,6 +263,8 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
     for role in ("producer", "operator"):
         shop(role, "bets review", "--wait")
 
+    schedules(shop)
+
     # The controls.
     shop("operator", "set", "max_threads=1", *WHY)
     shop("operator", "unset", "max_threads", *WHY)
@@ -284,6 +286,21 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
     assert ended.keys() == ROUTES.keys()
     assert not {"internal", "queued", "running"} & set().union(*ended.values()), ended
     assert denied(shop.address) == []
+
+
+def schedules(shop: Shop) -> None:
+    """Run every command about schedules."""
+    nightly = ("nightly", "--cron", "30 2 * * *", "--job", "check_health")
+    shop("operator", "schedules put", *nightly, *WHY)
+    shop("operator", "schedules run", "nightly", *WHY)
+    shop("operator", "schedules pause", "nightly", *WHY)
+    shop("operator", "schedules resume", "nightly", *WHY)
+    for role in ("producer", "reader", "operator"):
+        shop(role, "schedules list")
+        shop(role, "schedules show", "nightly")
+        shop(role, "schedules history", "nightly")
+        shop(role, "schedules changes")
+    shop("operator", "schedules remove", "nightly", *WHY)
 
 
 def raise_alarm(worker: Ledger, model: str) -> None:
