@@ -202,18 +202,18 @@ class FeedRunner:
 
     def _read_files(self, loop: PastLoop) -> bool:
         paths = [Path(source) for source in self._options.sources]
-        seen: set[Path] = set()
+        seen: set[tuple[Path, int]] = set()
         while True:
             try:
-                files = [path for path in dump_files(paths) if path not in seen]
+                files = {(path, _changed(path)) for path in dump_files(paths)} - seen
             except DumpError as error:
                 raise job_refused(str(error)) from None
-            found = read_files(files, loop.tell)
+            found = read_files([path for path, _ in sorted(files)], loop.tell)
             if not loop.read_dumps(partial(load, *dump) for dump in found):
                 return False
             if not self._options.follow:
                 return True
-            seen |= set(files)
+            seen |= files
             if self.stopping.wait(self._settings.feed_scan_seconds):
                 return False
 
@@ -278,3 +278,11 @@ def _loaded(dumps: Iterator[Dump]) -> Iterator[partial[Dump]]:
 
 def _same(dump: Dump) -> Dump:
     return dump
+
+
+def _changed(path: Path) -> int:
+    """Return when a file was last written, in nanoseconds; 0 if it has gone."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

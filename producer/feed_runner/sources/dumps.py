@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -115,32 +116,36 @@ def load(moment: datetime, path: Path, number: int) -> Dump:
 
 
 def read_stream(stream: IO[bytes], clock: Callable[[], float], on_fault: Callable[[DumpError], None]) -> Iterator[Dump]:
-    """Yield the documents of a stream as they come: JSON lines, or one document.
+    """Yield the documents of a stream as they come: JSON lines, or one document on several lines.
 
-    A document without a `timestamp` was read when it came.
+    A document without a `timestamp` was read when it came. A line that is no document is given to `on_fault`, and those
+    after it are read.
     """
-    rest = bytearray()
-    for number, line in enumerate(iter(lambda: stream.readline(MAX_FEED_BYTES + 1), b""), start=1):
-        if not rest and _is_document(line):
-            yield _of_stream(line, number, clock)
-        elif line.strip() or rest:
-            rest += line
-        if len(rest) > MAX_FEED_BYTES:
-            on_fault(DumpError(f"standard input, line {number}: a document has more than {MAX_FEED_BYTES:,} bytes"))
-            return
-    if rest:
-        for place, content in enumerate(documents(bytes(rest), "standard input"), start=1):
-            if _is_document(content):
-                yield _of_stream(content, place, clock)
-            else:
-                on_fault(DumpError(f"standard input, line {place}: not JSON"))
+    first = stream.readline(MAX_FEED_BYTES + 1)
+    while first and not first.strip():
+        first = stream.readline(MAX_FEED_BYTES + 1)
+    if _begins_document(first) and not _is_document(first):
+        rest = stream.read(MAX_FEED_BYTES + 1)
+        numbered = enumerate(documents(first + rest, "standard input"), start=1)
+    else:
+        numbered = enumerate(chain([first], iter(lambda: stream.readline(MAX_FEED_BYTES + 1), b"")), start=1)
+    for number, line in numbered:
+        if _is_document(line):
+            retrieval = _retrieval_of(line.strip(), clock)
+            yield Dump(retrieval=retrieval, name=f"standard input, document {number}")
+        elif line.strip():
+            on_fault(DumpError(f"standard input, document {number}: not JSON, or larger than {MAX_FEED_BYTES:,} bytes"))
 
 
 def documents(content: bytes, name: str) -> Iterator[bytes]:
-    """Yield the documents of a file: one, or one a line. Raises DumpError if a document is too large."""
+    """Yield the documents of a file: one, or one a line. Raises DumpError if one is too large.
+
+    Of a file with lines that are documents and others that are not, each line is yielded.
+    """
     text = content.strip()
-    several = b"\n" in text and _is_document(text.partition(b"\n")[0])
-    for document in text.splitlines() if several else [text]:
+    lines = [] if b"\n" not in text or _is_document(text) else text.splitlines()
+    several = any(_is_document(line) for line in lines)
+    for document in lines if several else [text]:
         if len(document) > MAX_FEED_BYTES:
             raise DumpError(f"{name} has a document of {len(document):,} bytes, the limit is {MAX_FEED_BYTES:,}")
         if document.strip():
@@ -182,15 +187,18 @@ def _documents_of(path: Path, _changed: int) -> tuple[bytes, ...]:
     return tuple(documents(read_file(path), str(path)))
 
 
-def _of_stream(content: bytes, number: int, clock: Callable[[], float]) -> Dump:
+def _retrieval_of(content: bytes, clock: Callable[[], float]) -> Retrieval:
     stamp = snapshot_moments(content).timestamp
     read_at = stamp or datetime.fromtimestamp(clock(), UTC)
-    retrieval = Retrieval.of("standard input", content.strip(), read_at=read_at, provider_at=stamp)
-    return Dump(retrieval=retrieval, name=f"line {number}")
+    return Retrieval.of("standard input", content, read_at=read_at, provider_at=stamp)
+
+
+def _begins_document(line: bytes) -> bool:
+    return line.strip()[:1] in (b"{", b"[")
 
 
 def _is_document(line: bytes) -> bool:
-    if line.strip()[:1] not in (b"{", b"["):
+    if not _begins_document(line) or len(line) > MAX_FEED_BYTES:
         return False
     try:
         msgspec.json.decode(line, type=msgspec.Raw)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from ledger.ledger import Ledger
 from ledger.settings import LedgerSettings
+from producer.feed.envelopes import MAX_FEED_BYTES
 from producer.feed_runner.feed_writer import FeedWriter
 from producer.feed_runner.past_loop import PastLoop
 from producer.feed_runner.reading import Retrieval
@@ -96,17 +97,18 @@ def test_what_cannot_be_read_is_told_by_name_and_the_rest_goes_in(
 ) -> None:
     write(tmp_path, "good.json", snapshot(10, 1.9))
     write(tmp_path, "undated.json", [event("e1", START)])
+    (tmp_path / "lines.jsonl").write_text("half\n" + json.dumps(snapshot(11, 1.85)) + "\n")
     (tmp_path / "half.json").write_bytes(b'[{"id": "e1"')
     (tmp_path / "damaged.json.gz").write_bytes(gzip.compress(b"[]")[:-3])
     (tmp_path / "notes.txt").write_text("not a dump")
     loop = PastLoop(writer)
     assert read(loop, tmp_path)
-    assert (prices(ledger), loop.faults) == ([(10, 1.9)], 3)
+    assert (prices(ledger), loop.faults) == ([(10, 1.9), (11, 1.85)], 4)
     write(tmp_path, "late.json", snapshot(5, 1.5))
     assert read(loop, tmp_path / "late.json")
-    assert (prices(ledger), loop.faults) == ([(10, 1.9)], 4)
+    assert (prices(ledger), loop.faults) == ([(10, 1.9), (11, 1.85)], 5)
     told = [str(getattr(record, "fields", "")) for record in caplog.records]
-    for name in ("undated.json", "half.json", "damaged.json.gz", "late.json"):
+    for name in ("undated.json", "half.json", "lines.jsonl: document 1", "damaged.json.gz", "late.json"):
         assert sum(name in line for line in told) == 1
     failure = ledger.feeds.status(NAME).state.failure
     assert failure is not None
@@ -150,9 +152,14 @@ class TestAStream:
         assert self.documents(document + b"\n") == ([document], [])
         assert self.documents(b"") == ([], [])
 
-    def test_names_the_line_that_is_no_json(self) -> None:
-        found, faults = self.documents(b"[]\nnot json\n")
-        assert (found, faults) == ([b"[]"], ["standard input, line 1: not JSON"])
+    def test_goes_on_after_a_line_that_is_no_json(self) -> None:
+        fault = "standard input, document {}: not JSON, or larger than 8,000,000 bytes"
+        assert self.documents(b"[]\nnot json\n{}\n") == ([b"[]", b"{}"], [fault.format(2)])
+        assert self.documents(b"not json\n[]\n") == ([b"[]"], [fault.format(1)])
+        assert self.documents(b'[{"id":\n[]\n') == ([b"[]"], [fault.format(1)])
+        huge = b"[" + b" " * MAX_FEED_BYTES + b"]\n"
+        found, faults = self.documents(b"[]\n" + huge + b"{}\n")
+        assert (found, len(faults) >= 1) == ([b"[]", b"{}"], True)
 
     def test_is_dated_by_its_snapshots_or_by_when_it_came(self) -> None:
         lines = b"\n".join(json.dumps(each).encode() for each in (snapshot(7, 1.9), [event("e1", START)]))
