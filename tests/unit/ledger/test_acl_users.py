@@ -29,7 +29,7 @@ CALLERS = {
     "feed_remove": ("operator",),
     "fight_change_ends": ("producer", "operator"),
     "fight_changes": ("producer", "operator"),
-    "fight_results": ("operator",),
+    "fight_results": ("operator", "worker"),
     "limit_caller": ("operator", "gateway"),
     "list_fights": ("producer", "operator"),
     "list_jobs": ("producer", "reader", "operator", "gateway"),
