@@ -38,6 +38,8 @@ class DetectedSource:
 
     def __str__(self) -> str:
         """Return what was found, for a report."""
+        if self.format == "scores":
+            return f"scores: {len(self.files)} {'file' if len(self.files) == 1 else 'files'}"
         parts = ", ".join(f"{role} in {path.name}" for role, path in self.files.items())
         return f"{self.layout}: {parts}"
 
@@ -47,14 +49,14 @@ class DetectedSource:
             return read_own_tables(dict(self.files))
         if self.format == "ufcstats":
             return read_ufcstats(self.files)
-        (path,) = self.files.values()
         if self.format == "scores":
-            return read_scores(path)
+            return read_scores(list(self.files.values()))
+        (path,) = self.files.values()
         return read_ultimate(path) if self.format == "ultimate" else read_kaggle(path, self.layout)
 
 
 def detect(path: Path, wanted: SourceFormat = "auto") -> list[DetectedSource]:
-    """Return the sources in a file or folder: several for a folder of scores.
+    """Return the sources in a file or folder: several for a folder of public tables.
 
     Raises ValidationError with what was found, if that is no source, or none of the format that is wanted.
     """
@@ -93,7 +95,7 @@ def _in_folder(folder: Path) -> list[DetectedSource]:
         return found
     scores = [path for path in sorted(folder.iterdir()) if path.suffix == ".json"]
     if scores:
-        return [DetectedSource(path, "scores", "scores", {"scores": path}) for path in scores]
+        return [DetectedSource(folder, "scores", "scores", {path.stem: path for path in scores})]
     parts = ", ".join(f"{path.name}: {role_of(header) or 'unknown'}" for path, header in headers.items())
     raise ValidationError(
         f"{folder} is no source that is known ({parts or 'no CSV or JSON file'}): an export of UFC Stats needs the "

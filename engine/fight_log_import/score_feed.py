@@ -2,13 +2,13 @@
 
 A feed has names, the start and a score for each side, and so never adds a fight: it links the feed's ids, under which
 prices are kept, to fights of the log, and its results are compared with those of the log. The higher score wins; equal
-scores are a draw. Fights that are not completed are left out.
+scores are a draw. Fights that are not completed are left out; those that are, and have no scores, are linked and noted.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -33,13 +33,31 @@ class FeedResult:
     winner: Literal["red", "blue", "draw", "nc"] | None = None
 
 
-def read_scores(path: Path) -> SourceTables:
-    """Read a JSON file of scores. Raises ValidationError if it is no list of them."""
-    return from_feed_results(*parse_scores(read_text(path), path.name))
+def read_scores(paths: Sequence[Path]) -> SourceTables:
+    """Read JSON files of scores, oldest first: of a fight the last entry counts. Raises ValidationError for no list."""
+    results: dict[str, FeedResult] = {}
+    faults: dict[str, ImportFault] = {}
+    for path in paths:
+        for number, found in enumerate(parse_scores(read_text(path), path.name), 1):
+            if isinstance(found, FeedResult):
+                results[found.fight_id] = found
+                faults.pop(found.fight_id, None)
+            elif found is not None:
+                faults[found[0] or f"{path.name} {number}"] = found[1]
+    tables = from_feed_results(list(results.values()), list(faults.values()))
+    tables.notes += [
+        f"{' v '.join(one.fighters)} ({one.fight_id}) is completed and has no scores"
+        for one in results.values()
+        if one.winner is None
+    ]
+    return tables
 
 
-def parse_scores(text: str, file: str) -> tuple[list[FeedResult], list[ImportFault]]:
-    """Return the completed fights of a JSON text, and the faulty entries. Raises ValidationError for another text."""
+def parse_scores(text: str, file: str) -> Iterator[FeedResult | tuple[str, ImportFault] | None]:
+    """Yield each entry of a JSON text: a completed fight, None, or its id with a fault.
+
+    Raises ValidationError for another text.
+    """
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -47,17 +65,14 @@ def parse_scores(text: str, file: str) -> tuple[list[FeedResult], list[ImportFau
     entries = content.get("data") if isinstance(content, dict) else content
     if not isinstance(entries, list):
         raise ValidationError(f"{file} is no list of scores: save the answer of /scores again")
-    results: list[FeedResult] = []
-    faults: list[ImportFault] = []
     for number, entry in enumerate(entries, 1):
         place = Place(f"{file} entry {number}")
         try:
-            found = _result(entry)
+            yield _result(entry)
         except _FaultyEntryError as fault:
-            faults.append(fault_at(place, fault.column, fault.value, fault.remedy))
-            continue
-        results += [] if found is None else [found]
-    return results, faults
+            fight_id = entry.get("id") if isinstance(entry, dict) else None
+            named = fight_id if isinstance(fight_id, str) else ""
+            yield named, fault_at(place, fault.column, fault.value, fault.remedy)
 
 
 def from_feed_results(results: Sequence[FeedResult], faults: Sequence[ImportFault] = ()) -> SourceTables:
@@ -111,12 +126,14 @@ def _result(entry: Any) -> FeedResult | None:
     return FeedResult(fight_id, day, (str(fighters[0]), str(fighters[1])), _winner(entry, keys))
 
 
-def _winner(entry: dict[str, Any], keys: Sequence[str]) -> Literal["red", "blue", "draw"]:
+def _winner(entry: dict[str, Any], keys: Sequence[str]) -> Literal["red", "blue", "draw"] | None:
     scores = entry.get("scores")
+    if scores is None:
+        return None
     try:
-        points = {fighter_name_key(score["name"]): float(score["score"]) for score in scores}  # type: ignore[union-attr]
+        points = {fighter_name_key(score["name"]): float(score["score"]) for score in scores}
         first, second = (points[key] for key in keys)
     except (TypeError, KeyError, ValueError):
-        remedy = "has no score of both fighters although the fight is completed: wait, or add the result by hand"
+        remedy = "is no score of both fighters although the fight is completed: add the result by hand"
         raise _FaultyEntryError("scores", scores, remedy) from None
     return "draw" if first == second else "red" if first > second else "blue"

@@ -364,18 +364,24 @@ def test_scores_are_read_and_faulty_entries_named(league: FightLog, tmp_path: Pa
         )
         return {"id": identity, "commence_time": start, "completed": completed, "scores": named, **teams}
 
-    path = tmp_path / "scores.json"
-    path.write_text(json.dumps([entry("s1", (0, 1)), entry("s2", None), entry("s3", None, completed=False), 5]))
-    result = import_into(folder, path, at=FIRST, skip=True)
+    scores = tmp_path / "scores"
+    scores.mkdir()
+    odd = {**entry("s2", (0, 1)), "scores": [{"name": "Else", "score": "1"}]}
+    first = [entry("s1", None), odd, entry("s3", None, completed=False), 5]
+    (scores / "scores-2026-03-01.json").write_text(json.dumps(first))
+    result = import_into(folder, scores, at=FIRST, skip=True)
     assert [(fault.file, fault.column) for fault in result.faults] == [
-        ("scores.json entry 2", "scores"),
-        ("scores.json entry 4", "entry"),
+        ("scores-2026-03-01.json entry 2", "scores"),
+        ("scores-2026-03-01.json entry 4", "entry"),
     ]
     assert [(link.source_id, link.log_id) for link in result.proposals] == [("s1", fight["fight_id"])]
-    assert result.cases == []
-    path.write_text(json.dumps([entry("s4", (1, 0))]))
-    other = import_into(folder, path, at=FIRST)
-    assert [(link.source_id, link.log_id) for link in other.proposals] == [("s4", fight["fight_id"])], (
+    assert (result.cases, len(result.notes)) == ([], 1), "completed, and without scores"
+    second = [entry("s1", (0, 1)), entry("s2", (1, 0))]
+    (scores / "scores-2026-03-02.json").write_text(json.dumps(second))
+    (scores / "scores-2026-03-01.json").write_text(json.dumps(first[:3]))
+    later = import_into(folder, scores, at=SECOND)
+    assert later.faults == [], "a later file has the entry"
+    assert [(link.source_id, link.log_id) for link in later.proposals] == [("s2", fight["fight_id"])], (
         "feeds change ids"
     )
-    assert listed(other, "disagrees") == ["s4"]
+    assert listed(later, "disagrees") == ["s2"]
