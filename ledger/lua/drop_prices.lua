@@ -3,7 +3,7 @@
 -- <ns>:prices:<fight>, <ns>:quotes:<fight>, <ns>:priced  see record_prices.lua. What remains of a fight, in
 --     <ns>:quotes:<fight>: start, read and before, so that older readings do not come in again, and archived, the
 --     months of the archive that have its prices
--- arg(1) id of the fight   arg(2) id of the newest archived entry   arg(3) month of the archive
+-- arg(1) id of the fight   arg(2) id of the newest archived entry   arg(3) month of the archive, '' if it had no prices
 -- Reply: 1; 0 if there are newer prices
 
 local id, month = arg(1), arg(3)

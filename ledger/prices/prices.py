@@ -167,7 +167,10 @@ class Prices:
         return decode_entries(fight_id, entries), entries[-1][0].decode() if entries else ""
 
     def drop_archived(self, fight_id: str, newest: str, month: str) -> bool:
-        """Remove the prices of a fight that are in a month of the archive; False if there are newer ones than those."""
+        """Remove the prices of a fight that are in a month of the archive, '' if it had none.
+
+        Returns False, and nothing is removed, if there are newer prices than those.
+        """
         return bool(self._server.run_script("drop_prices", fight_id, newest, month))
 
     def read(self, fight_id: str, until: datetime | None = None) -> FightPrices:

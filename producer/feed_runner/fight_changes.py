@@ -91,10 +91,10 @@ def record_fight_changes(
 def moved_cards(ledger: Ledger, feed: str, cards: Sequence[PredictCard]) -> dict[str, str]:
     """Return by card_id the card_id that it had before its start moved, if a reading has no fight of that any more."""
     listed = {card.card_id for card in cards}
-    recent = (change for _, change in ledger.feeds.changes.events(feed, limit=_RECENT_CHANGES))
+    recent = [change for _, change in ledger.feeds.changes.events(feed, limit=_RECENT_CHANGES)]
     return {
         change.card_id: change.card_before
-        for change in recent
+        for change in reversed(recent)  # the newest one of a card counts
         if change.card_id in listed and change.card_before is not None and change.card_before not in listed
     }
 

@@ -61,7 +61,10 @@ def _archive_month(
             found = _with_last_reading(found, state)
         merged[state.fight_id] = merge(merged.get(state.fight_id, _EMPTY), found)
     written = archive.write_month(month, merged, before.files)
-    dropped = sum(prices.drop_archived(fight_id, newest[fight_id], month) for fight_id in sorted(old))
+    dropped = 0
+    for fight_id in sorted(old):  # one without a price or a start has nothing in the archive
+        place = month if merged[fight_id] != _EMPTY else ""
+        dropped += prices.drop_archived(fight_id, newest[fight_id], place)
     return PriceArchiveReport(
         months=(month,) if written else (),
         fights=len(states),

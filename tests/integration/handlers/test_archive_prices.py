@@ -160,6 +160,14 @@ def test_what_is_archived_is_not_recorded_again_and_what_is_new_is(shop: Shop) -
     assert shop.reader.quotes_at("f0", OLD + timedelta(days=6))[0].prices["Ana"] == 2.6
 
 
+def test_a_fight_that_never_had_a_price_leaves_nothing(shop: Shop) -> None:
+    bare = Fight(id="bare", fighters=(Fighter(name="Ana"), Fighter(name="Bea")))
+    shop.ledger.prices.record([bare], OLD)
+    assert shop.run().dropped == 4
+    assert shop.ledger.prices.fights() == []
+    assert shop.reader.history("bare") == ()
+
+
 def test_young_fights_stay_on_the_server(shop: Shop) -> None:
     now = datetime.now(UTC)
     shop.record(3.0, now, "f0")
