@@ -651,8 +651,10 @@ export interface Decision {
  *
  * A bet needs the interval's lower bound at `level` times the best price to exceed 1, the chosen side's probability
  * to reach `min_prediction_confidence`, and that interval to be no wider than `max_uncertainty_threshold`. Stakes
- * are Kelly's share of the bankroll at the lower bound times `kelly_fraction`, at most `max_stake_fraction` each
- * and `max_card_stake_fraction` together. A fight whose stake would be 0 is no bet.
+ * are the shares of the bankroll with the greatest mean log growth of all bets of the card together (Kelly's of a
+ * single bet), at the lower bounds, times `kelly_fraction`, at most `max_stake_fraction` each and
+ * `max_card_stake_fraction` together, and in the room that open bets leave. A fight whose stake would be 0 is no
+ * bet.
  */
 export interface DecisionRules {
   level?: number;

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 import pytest
 
+from ledger.contracts.bets import PlacedBet
 from ledger.contracts.job_state import Progress
 from ledger.contracts.jobs import CheckHealth, Fight, Fighter, Quote, ShadowCard
 from ledger.contracts.webhooks import WebhookChange, WebhookDefinition
@@ -116,6 +117,18 @@ def alarmed(ledger: Ledger) -> None:
     ledger.controls.set({f"abstain.{A}": True}, **BY)
 
 
+BET = PlacedBet(
+    job_id="job",
+    card_id="card",
+    fight_id="f1",
+    event_start=datetime(2099, 1, 1, tzinfo=UTC),
+    fighters=("Ana", "Bea"),
+    fighter="Ana",
+    bookmaker="a",
+    price=2.0,
+    stake=100,
+    who="ann",
+)
 CALLS: dict[str, tuple[str, Callable[[Ledger], Any], Callable[[Ledger, Any], Any]]] = {
     "compare and set": (
         "control",
@@ -232,6 +245,17 @@ CALLS: dict[str, tuple[str, Callable[[Ledger], Any], Callable[[Ledger, Any], Any
         hooked,
         lambda ledger, held: ledger.webhook_queue.release("relay", [held], ends=True),
     ),
+    "place a bet": ("place_bet", lambda _: None, lambda ledger, _: ledger.bets.place(BET).created),
+    "void a bet": (
+        "end_bets",
+        lambda ledger: ledger.bets.place(BET),
+        lambda ledger, _: ledger.bets.void(fight_id=BET.fight_id, **BY),
+    ),
+    "settle a bet": (
+        "end_bets",
+        lambda ledger: ledger.bets.place(BET),
+        lambda ledger, _: ledger.bets.settle({BET.id: "won"}, user="ann"),
+    ),
     "clear an alarm": ("control", alarmed, lambda ledger, _: ledger.drift_alarms.clear(A, **BY)),
 }
 
@@ -279,6 +303,7 @@ def left_behind(ledger: Ledger) -> dict[str, Any]:
         "jobs": [(ledger.status(job).state, ledger.status(job).attempt) for job in jobs],
         "outcomes": [outcome.job_id for _, outcome in ledger.follow("0", idle_seconds=0.01)],
         "alarms": ledger.drift_alarms.active(),
+        "bets": (ledger.bets.account(), ledger.bets.exposure(), len(ledger.bets.entries())),
         "models": ledger.models.all(),
         "webhooks": [
             (each.enabled, each.waiting, each.failed_attempts, each.dead_letters, each.relay)
