@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ledger.contracts.jobs import CheckHealth, TrainEnsemble
+from ledger.contracts.jobs import CheckHealth, ReviewModel, TrainEnsemble
+from ledger.contracts.schedules import Schedule
 from tests.support.browsers import THEMES, WIDTHS, Visit, axe_source, visiting
 from tests.support.dead_letters import dead_letter
 from tests.support.stocked_site import Site
@@ -31,6 +32,9 @@ def paths(site: Site) -> dict[str, str]:
     answered = site.ledger.submit(CheckHealth(nonce=uuid.uuid4().hex)).job_id
     site.ledger.wait(answered, 60)
     site.ledger.controls.set({"max_threads": 2}, user="ann@desk", reason="the machine has two")
+    nightly = Schedule(name="nightly", cron="30 2 * * *", jobs=(ReviewModel(),))
+    site.ledger.schedules.put(nightly, user="ann@desk", reason="every night")
+    site.ledger.schedules.run_now("nightly", user="ann@desk", reason="to see it")
     return {
         "overview": "/operations",
         "jobs": "/operations/jobs",
@@ -38,6 +42,7 @@ def paths(site: Site) -> dict[str, str]:
         "answered-job": f"/operations/jobs/{answered}",
         "dead-letters": "/operations/dead-letters",
         "controls": "/operations/controls",
+        "schedules": "/operations/schedules",
         "models": "/operations/models",
         "model": "/operations/models/champion",
         "audit": "/operations/audit",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -10,13 +11,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ledger.contracts.failures import Failure, FailureCode
-from ledger.contracts.jobs import ReviewModel
+from ledger.contracts.jobs import ReviewModel, kind_of
 from ledger.ledger import Ledger
 from producer.cli.main import main
 from producer.operations.alerts import alert_kinds, current_alerts
 from producer.output.exit_codes import ExitCode
 
 Run = Callable[..., Result]
+GUIDE = Path(__file__).parents[3] / "docs/guides/operators.md"
 NIGHTLY = ("nightly", "--cron", "30 2 * * *", "--zone", "Europe/Berlin", "--job", "review_model")
 
 
@@ -123,3 +125,21 @@ def test_a_schedule_that_fails_or_is_late_is_an_alert_and_in_the_status(
     (failed,) = [alert for alert in current_alerts(ledger, alert_kinds()) if alert.name.startswith("Schedule")]
     assert (failed.name, failed.runbook) == ("ScheduleFailed", "docs/guides/operators.md#schedulefailed")
     assert "no such model" in failed.sentence
+
+
+def test_the_schedules_of_the_operators_guide(run: Run, ledger: Ledger) -> None:
+    text = GUIDE.read_text().partition("## Schedules\n")[2].partition("```\n")[2].partition("```")[0]
+    commands = [shlex.split(part) for part in text.replace("\\\n", "").split("cornerman schedules ") if part]
+    for words in commands:
+        document(run(*words, "--json"))
+        assert document(run(*words, "--json"))["revision"] == ledger.schedules.get(words[1]).revision
+    kinds = {status.schedule.name: [kind_of(job) for job in status.schedule.jobs] for status in ledger.schedules.list()}
+    assert kinds == {
+        "results": ["update_fight_log", "settle_bets", "review_model"],
+        "model": ["train_ensemble", "judge_models"],
+        "bets": ["review_bets"],
+        "prices": ["archive_prices"],
+        "garbage": ["collect_garbage"],
+    }
+    for name in kinds:
+        document(run("run", name, "--json"))  # the ledger accepts the jobs
