@@ -52,12 +52,13 @@ def booked(budget: FeedBudget, cost: int) -> FeedBudget:
     return replace(budget, remaining=left, spent=budget.spent + cost)
 
 
-def settled(before: FeedBudget, usage: Usage, cost: int) -> FeedBudget:
+def settled(before: FeedBudget, usage: Usage, cost: int, unsettled: int = 0) -> FeedBudget:
     """Return the budget after a response, from the one before the poll was booked.
 
-    `cost` is what the poll costs if the provider does not say.
+    `cost` is what the poll costs if the provider does not say, and `unsettled` what attempts without a whole response
+    may have cost.
     """
-    last = cost if usage.last is None else usage.last
+    last = (cost if usage.last is None else usage.last) + unsettled
     spent = before.spent + last
     own = None if before.limit is None else max(0, before.limit - spent)
     counted = None if before.remaining is None else max(0, before.remaining - last)

@@ -6,6 +6,7 @@ does not stop. What is written in the meantime is refused by the fence (`ledger.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from ledger.contracts.failures import LedgerError
 from ledger.feeds.feed_leases import FeedLease
 from ledger.ledger import Ledger
+from producer.feed_runner.feed_log import LOGGER
 
 MAX_ASK_SECONDS = 0.5
 """How often a standby asks at least: so soon it takes over from a leader that gives up its lead."""
@@ -106,6 +108,8 @@ class Leadership:
                 self._lease, self._valid_until = lease, asked + (lease.left_seconds if lease.leads else 0.0)
             except LedgerError as error:
                 self._on_error(error)
+            except Exception:  # without this thread the runner would stand by for ever
+                logging.getLogger(LOGGER).exception("request for the lead failed")
             leads = self.fence is not None
             if leads is not self._told:
                 self._told = leads

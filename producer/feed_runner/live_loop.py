@@ -121,7 +121,7 @@ class LiveLoop:
             retrieved = self._source.prices() if prices else self._source.events()
         except RetrievalError as error:
             with writer.writing:
-                self._failed(state, error)
+                self._failed(state, error, unsettled=self._source.unsettled * cost)
             return False
         with writer.writing:
             after = replace(state, budget=self._settled(state, retrieved.usage, cost, prices=prices))
@@ -147,17 +147,17 @@ class LiveLoop:
         )
         writer.succeed(self._planned(state, now), record)
 
-    def _failed(self, state: FeedState, error: RetrievalError) -> None:
+    def _failed(self, state: FeedState, error: RetrievalError, unsettled: int = 0) -> None:
         writer = self._writer
         now = writer.now()
-        state = replace(state, budget=self._settled(state, error.usage, 0, prices=False))
+        state = replace(state, budget=budgets.settled(state.budget, error.usage, 0, unsettled))
         state = self._planned(replace(state, failure=writer.failure(error, now)), now)
         seconds = retry_seconds(error, state, self._settings)
         writer.fail(replace(state, next_poll=_moment(now.timestamp() + seconds)), error)
 
     def _settled(self, state: FeedState, usage: Usage, cost: int, *, prices: bool) -> FeedBudget:
         """Return the budget after a response; what polls of prices cost is learnt from those that cost something."""
-        after = budgets.settled(state.budget, usage, cost)
+        after = budgets.settled(state.budget, usage, cost, self._source.unsettled * cost)
         return replace(after, cost=usage.last) if prices and usage.last else after
 
     def _current(self, state: FeedState, now: datetime) -> FeedState:

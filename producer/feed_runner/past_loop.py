@@ -169,13 +169,15 @@ class PastLoop:
                 reading = writer.read(retrieval)
                 record = writer.process(reading)
                 following = max(wanted + max(step, SHORTEST_STEP), moments.following or last + SHORTEST_STEP)
-                budget = budgets.settled(state.budget, usage, cost)
+                budget = budgets.settled(state.budget, usage, cost, source.unsettled * cost)
                 state = replace(state, last_success=now, last_prices=now, failure=None, cursor=following, budget=budget)
                 writer.succeed(replace(state, faults=fault_sentences(reading)), record)
         except RetrievalError as error:
             self.faults += error.reason is Reason.UNREADABLE
             usage = error.usage if usage == budgets.Usage() else usage
-            state = replace(state, budget=budgets.settled(state.budget, usage, 0), failure=writer.failure(error, now))
+            unsettled = source.unsettled * cost
+            budget = budgets.settled(state.budget, usage, 0, unsettled)
+            state = replace(state, budget=budget, failure=writer.failure(error, now))
             seconds = (
                 settings.feed_slow_retry_seconds if error.reason in LASTING else retry_seconds(error, state, settings)
             )

@@ -40,12 +40,19 @@ class Answer(NamedTuple):
 
 
 class ProviderClient:
-    """Requests to one provider. It belongs to one thread, and is closed there."""
+    """Requests to one provider. It belongs to one thread, and is closed there.
+
+    Attributes
+    ----------
+    unsettled
+        Attempts of the last request that the provider may have counted, without a response that says so.
+    """
 
     def __init__(self, settings: FeedSettings, api_key: str) -> None:
         self._settings = settings
         self._key = api_key
         self._host = urlsplit(settings.feed_url).hostname or ""
+        self.unsettled = 0
         self._loop = asyncio.Runner()
         self._running: asyncio.Task[Answer] | None = None
         self._client: httpx.AsyncClient | None = None
@@ -69,6 +76,7 @@ class ProviderClient:
         RetrievalError
             There is no answer that can be used.
         """
+        self.unsettled = 0
         return self._loop.run(self._attempts(path, parameters))
 
     async def _attempts(self, path: str, parameters: Mapping[str, str]) -> Answer:
@@ -97,12 +105,20 @@ class ProviderClient:
         try:
             async with asyncio.timeout(limit):
                 return await self._request(path, parameters)
+        except httpx.ConnectTimeout:
+            raise RetrievalError(
+                Reason.TIMEOUT,
+                f"{self._host} did not accept a connection within {self._settings.feed_connect_seconds:g} s "
+                "(CORNERMAN_FEED_CONNECT_SECONDS)",
+            ) from None
         except (TimeoutError, httpx.TimeoutException):
+            self.unsettled += 1
             raise RetrievalError(
                 Reason.TIMEOUT,
                 f"{self._host} did not answer in full within {limit:g} s (CORNERMAN_FEED_TIMEOUT_SECONDS)",
             ) from None
         except (httpx.RemoteProtocolError, httpx.ReadError) as error:
+            self.unsettled += 1
             raise RetrievalError(
                 Reason.HALF_BODY, f"{self._host} ended its response too early ({type(error).__name__})"
             ) from None
@@ -129,8 +145,10 @@ class ProviderClient:
             limit = MAX_FEED_BYTES if reply.status_code == 200 else MAX_ERROR_BYTES
             try:
                 content = await _body(reply, limit)
-            except RetrievalError:
+            except RetrievalError as error:
                 if reply.status_code == 200:
+                    self.unsettled += usage.last is None
+                    error.usage = usage
                     raise
                 content = b""
             if reply.status_code != 200:

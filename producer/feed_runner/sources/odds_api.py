@@ -58,6 +58,11 @@ class OddsApiSource:
         else:
             self._prices["regions"] = settings.feed_regions
 
+    @property
+    def unsettled(self) -> int:
+        """Attempts of the last request that may have been counted, without a response that says so."""
+        return self._client.unsettled
+
     def prices(self) -> Retrieved:
         """Retrieve the prices of all events that are listed now. Raises RetrievalError."""
         return self._get(f"{self._sport}/odds", self._prices)

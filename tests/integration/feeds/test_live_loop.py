@@ -116,6 +116,17 @@ def test_the_own_limit_holds_also_for_the_next_leader(
     assert feed().state.budget.spent == len(provider.polls)
 
 
+def test_attempts_without_a_whole_answer_count_as_paid(
+    loop: StartLoop, provider: ScriptedProvider, feed: Callable[[], FeedStatus], until: Until
+) -> None:
+    half, broken = Answer([1, 2, 3], cut=4), Answer(b"", 500)
+    provider.script.extend([half, broken, half])
+    with loop(feed_monthly_budget=5):
+        until(lambda: feed().state.last_success is not None)
+    assert feed().totals["failures.half_body"] == 1
+    assert feed().state.budget.spent == 2 + provider.used
+
+
 def test_the_last_poll_of_the_month_is_refused_and_told(
     loop: StartLoop, provider: ScriptedProvider, feed: Callable[[], FeedStatus], until: Until
 ) -> None:
