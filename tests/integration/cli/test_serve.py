@@ -15,7 +15,11 @@ from typing import Any
 import httpx
 import pytest
 
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger
+from ledger.server.embedded_server import find_running
 from ledger.settings import LedgerSettings
+from producer.betting.bet_follower import FOLLOWER
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -49,13 +53,15 @@ def test_serve_becomes_a_gateway(ledger_settings: LedgerSettings, tmp_path: Path
     assert process.wait(20) == 0
 
 
-def test_up_runs_a_gateway_and_feed_runners_beside_the_pools(tmp_path: Path, until: Callable[..., None]) -> None:
+def test_up_runs_a_gateway_feed_runners_and_a_follower_of_bets_beside_the_pools(
+    tmp_path: Path, until: Callable[..., None]
+) -> None:
     port = free_port()
     dump = tmp_path / "dump.json"
     dump.write_text('{"timestamp": "2026-11-20T12:00:00Z", "data": []}')
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CORNERMAN_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "producer.cli.main", "up", "--http", "--feed", str(dump), "--json"],
+        [sys.executable, "-m", "producer.cli.main", "up", "--http", "--bets", "--feed", str(dump), "--json"],
         env={
             **clean,
             "CORNERMAN_DATA": str(tmp_path),
@@ -82,8 +88,14 @@ def test_up_runs_a_gateway_and_feed_runners_beside_the_pools(tmp_path: Path, unt
             return list(httpx.get(f"http://127.0.0.1:{port}/v1/feeds").json()["feeds"])
 
         until(lambda: [feed["state"].get("done") for feed in feeds()] == [True])
+        ledger = Ledger.connect(LedgerSettings(redis_url=find_running(tmp_path)))
+        ledger.wait(ledger.submit(CheckHealth()).job_id, 60)
+        until(lambda: ledger.bets.followed_place(FOLLOWER) == ledger.latest_place())
+        ledger.close()
     finally:
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=60)
-    assert json.loads(rest)["pools"] == ["predict", "train", "monitor"]  # one document, and no address after it
+    document, *others = rest.splitlines()
+    assert json.loads(document)["pools"] == ["predict", "train", "monitor"]
+    assert [line for line in others if line and "Warm shutdown" not in line] == []  # no second document, no address
     assert process.returncode == 0
