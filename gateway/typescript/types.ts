@@ -366,6 +366,8 @@ export interface BetsReport {
   /** Fights that were abstained from without a price, and those without a result; they are in no figure. */
   waiting?: number;
   days?: ReviewedDay[];
+  /** Only bets by rules whose digest begins so were reviewed; absent if those by all rules were. */
+  rule?: string;
 }
 
 /**

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from ledger.contracts.job_reports.backtest_report import Estimate
 from ledger.contracts.jobs import DecisionRules, current_schema_version
@@ -149,6 +149,8 @@ class BetsReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="bets_
         Bets without a result, and bets that do not count.
     rules_tried
         Number of rules that were tried: those with bets in the range, or what the job states if that is more.
+    rule
+        Only bets by rules whose digest begins so were reviewed; absent if those by all rules were.
     unpriced, waiting
         Fights that were abstained from without a price, and those without a result; they are in no figure.
     """
@@ -170,6 +172,7 @@ class BetsReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="bets_
     unpriced: int = 0
     waiting: int = 0
     days: Annotated[tuple[ReviewedDay, ...], Meta(max_length=MAX_REVIEWED_DAYS)] = ()
+    rule: str | UnsetType = UNSET
 
 
 def rules_digest(rules: DecisionRules) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
+from msgspec import UNSET
 from rich.table import Table
 
 from ledger.contracts.job_reports.bets_report import BetFigures, BetGroup, BetsReport, DrawdownFigures
@@ -46,7 +47,8 @@ def range_text(report: BetsReport) -> str:
     """Describe the bets of a review: their mode and the starts of their cards."""
     since = "" if report.since is None else f" from {report.since:%Y-%m-%d %H:%M}"
     until = "" if report.until is None else f" until {report.until:%Y-%m-%d %H:%M}"
-    return f"{report.mode.capitalize()} bets{since}{until}"
+    rule = "" if report.rule is UNSET else f" by the rules {report.rule}"
+    return f"{report.mode.capitalize()} bets{rule}{since}{until}"
 
 
 def rules_text(rules: DecisionRules) -> str:

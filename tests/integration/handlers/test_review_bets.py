@@ -134,6 +134,7 @@ def test_a_range_a_rule_and_the_number_of_tries_are_chosen(season: list[PlacedBe
     before = review(until=start_of(4)).total.profit
     assert later.start == review().start + before
     one = review(rule=rules_digest(CAREFUL)[:8], rules_tried=20)
+    assert one.rule == rules_digest(CAREFUL)[:8]
     assert ([rule.digest for rule in one.rules], one.rules_tried) == ([rules_digest(CAREFUL)], 20)
     (wide,), (narrow,) = one.rules, review(rule=rules_digest(CAREFUL)[:8]).rules
     assert wide.simultaneous is not None

@@ -106,6 +106,7 @@ def test_the_page_has_the_figures_and_says_what_is_missing() -> None:
         "if the close is right: from 0 before 2026-01-03 to 160 on 2026-01-24",
     ):
         assert text in page
+    assert "Paper bets by the rules 5ee8" in render_review(replace(EMPTY, rule="5ee8"))
     empty = render_review(EMPTY)
     assert "There are no settled bets." in empty
     assert "<svg" not in empty

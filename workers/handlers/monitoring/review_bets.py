@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from engine.market.closing_line import closing_line_value
@@ -109,6 +110,7 @@ def review_bets(job: ReviewBets, context: JobContext) -> BetsReport:
         unpriced=abstained.unpriced,
         waiting=abstained.waiting,
         days=_days(settled),
+        rule=UNSET if job.rule is None else job.rule,
     )
 
 
