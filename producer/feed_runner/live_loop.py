@@ -173,10 +173,13 @@ class LiveLoop:
         left = budgets.polls_left(state.budget)
         plan = plan_polls(state.starts, seconds, settings, polls_left=left, resets_at=resets_at)
         tier = tier_at(seconds, state.starts, settings)
+        interval = min(plan.intervals[tier], settings.feed_idle_seconds)
+        if state.last_prices is None:  # it is not idle: nothing is known yet
+            interval = min(interval, settings.feed_day_seconds)
         state = replace(
             state,
             tier=tier.value,
-            interval_seconds=min(plan.intervals[tier], settings.feed_idle_seconds),
+            interval_seconds=interval,
             budget=replace(state.budget, coverage=plan.coverage),
         )
         if state.failure is not None:

@@ -69,7 +69,7 @@ def test_what_passes_is_asked_again_soon(
     broken, half = Answer(b"", 500), Answer([1, 2, 3], cut=4)
     unreadable = [Answer(b"not json"), Answer({"message": "hello"}), Answer(b"<p>", kind="text/html")]
     provider.script.extend([broken, half, broken, *unreadable])  # three attempts of one poll, and three polls
-    with loop():
+    with loop(feed_idle_seconds=3600.0):  # also before it knows of any event
         until(lambda: feed().totals.get("retrievals", 0) >= 2)
     totals = feed().totals
     assert {name: count for name, count in totals.items() if name.startswith("failures")} == {
