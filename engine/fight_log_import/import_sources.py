@@ -24,11 +24,11 @@ from engine.errors import ValidationError
 from engine.fight_log_import.changes import CHANGES_FILE, CellChange, read_changes, write_changes
 from engine.fight_log_import.closes import CloseOf, attach_closes
 from engine.fight_log_import.detection import SourceFormat, detect
-from engine.fight_log_import.links import LINKS_FILE, Link, LinkTable, read_links, write_links
+from engine.fight_log_import.links import LINKS_FILE, NEW, Link, LinkTable, read_links, write_links
 from engine.fight_log_import.merge import LogRecords, Merged, OpenCase, merge_source
 from engine.fight_log_import.source_rows import ImportFault, Place
+from engine.fight_log_import.source_tables import RANKS, CleanSource, RowFaults, SourceTables, clean_source
 from engine.fight_log_import.source_tables import TABLES as COLUMNS
-from engine.fight_log_import.source_tables import CleanSource, RowFaults, SourceTables, clean_source
 from engine.fight_log_import.versioned_folder import TABLES, locked, replace_version, suffix_of
 
 LAST_IMPORT_FILE = "last-import.json"
@@ -46,7 +46,7 @@ class FaultyImportError(ValidationError):
         All of them; the message shows the first MAX_FAULTS_IN_MESSAGE.
     """
 
-    def __init__(self, faults: Sequence[ImportFault], shown: int = 200) -> None:
+    def __init__(self, faults: Sequence[ImportFault], shown: int = 100) -> None:
         self.faults = tuple(faults)
         first = "; ".join(map(str, self.faults[:MAX_FAULTS_IN_MESSAGE]))
         more = len(self.faults) - MAX_FAULTS_IN_MESSAGE
@@ -161,11 +161,15 @@ def import_sources(
     if options.dry_run:
         return _import(folder, paths, options, extra, close_of)[0]
     with locked(folder):
-        result, kept = _import(folder, paths, options, extra, close_of)
+        try:
+            result, kept = _import(folder, paths, options, extra, close_of)
+        except FaultyImportError as error:
+            _write_report(folder, {"refused": True, "faults": _plain(list(error.faults))})
+            raise
         if kept is not None:
             write = partial(_write, result=result, changes=kept, suffix=suffix_of(folder))
             replace_version(folder, write, (LINKS_FILE, CHANGES_FILE))
-        _write_report(folder, result)
+        _write_report(folder, result.to_json())
     return result
 
 
@@ -209,6 +213,7 @@ def _import(
         result.sources.append(ImportedSource(str(detected.path), detected.format, str(detected), len(source.fights)))
     cleaned += [clean_source(tables) for tables in extra]
     links_before = write_links(links)
+    _check_choices(log, options.choices)
     for choice in options.choices:
         links.set(choice)
     outcome = _merge_checked(log, links, cleaned, text, close_of)
@@ -227,6 +232,20 @@ def _import(
     result.digest = None if outcome.log is None else outcome.log.digest()
     is_new = result.changed or write_links(outcome.links) != links_before
     return result, [*before, *result.changes] if is_new and outcome.log is not None else None
+
+
+def _check_choices(log: FightLog | None, choices: Sequence[Link]) -> None:
+    """Raise ValidationError for a choice of a source or of an id of the log that there is not."""
+    known: dict[str, set[str]] = {"fight": set(), "fighter": set()}
+    if log is not None:
+        known = {"fight": set(log.fights["fight_id"]), "fighter": set(log.fighters["fighter_id"])}
+    for choice in choices:
+        if choice.source not in RANKS:
+            raise ValidationError(f"there is no source {choice.source!r}: choose one of {sorted(RANKS)}")
+        if choice.log_id not in (NEW, *known[choice.kind]):
+            raise ValidationError(
+                f"the log has no {choice.kind} {choice.log_id!r}: take the id from its table, or write {NEW}"
+            )
 
 
 @dataclass
@@ -335,9 +354,9 @@ def _write(folder: Path, *, result: ImportResult, changes: Sequence[CellChange],
     (folder / CHANGES_FILE).write_text(write_changes(changes), encoding="utf-8")
 
 
-def _write_report(folder: Path, result: ImportResult) -> None:
+def _write_report(folder: Path, report: Any) -> None:
     new = folder / f".{LAST_IMPORT_FILE}.new"
-    new.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
+    new.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     new.replace(folder / LAST_IMPORT_FILE)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import date
 
+import msgspec
 import pytest
 
 from ledger.contracts.failures import JobRefusedError
@@ -65,3 +66,15 @@ def test_too_many_and_nobody_are_refused(ledger: Ledger) -> None:
     with pytest.raises(JobRefusedError, match="user"):
         ledger.fight_results.add([WON], user=" ")
     assert ledger.fight_results.all() == []
+
+
+def test_ids_add_up_and_are_no_correction(ledger: Ledger) -> None:
+    plain = FightResult(date=date(2026, 11, 21), fighters=("Bea", "Ana"), winner=0)
+    results = ledger.fight_results
+    results.add([plain], user="ann")
+    for ids in (("event-1",), ("a1", "event-1"), ()):
+        counts = results.add([msgspec.structs.replace(plain, fight_ids=ids)], user="ann")
+        assert (counts.added, counts.unchanged, counts.corrected) == (0, 1, 0)
+    (known,) = results.all()
+    assert (known.fight_ids, known.first) == (("event-1", "a1"), None)
+    assert len(results.changes()) == 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def update_fight_log(job: UpdateFightLog, context: JobContext) -> FightLogReport
     ledger = context.ledger
     now = datetime.fromtimestamp(ledger.server.time(), UTC)
     context.progress("importing", 0, STEPS)
-    extra = [from_feed_results(known_feed_fights(ledger.prediction_log.entries()))]
+    extra = [from_feed_results(known_feed_fights(ledger.prediction_log.entries(), now.date()))]
     close_of = (lambda fight_id: fair_close(ledger.prices.close(fight_id))) if job.closes else None
     result = _run(job, now, extra, close_of)
     context.progress("adding results", 1, STEPS)
@@ -77,11 +77,12 @@ def import_here(request: ImportFights) -> FightLogReport:
     return to_report(request.job, result, None)
 
 
-def known_feed_fights(records: Sequence[PredictionRecord]) -> list[FeedResult]:
-    """Return the fights of the prediction log that have an id of their own, for links; their results are unknown."""
+def known_feed_fights(records: Sequence[PredictionRecord], today: date) -> list[FeedResult]:
+    """Return the past fights of the prediction log that have an id of their own, for links; results are unknown."""
     by_id: dict[str, set[tuple[Any, ...]]] = defaultdict(set)
+    first = today - timedelta(days=RESULT_DAYS)
     for record in records:
-        if record.fight_id:
+        if record.fight_id and first <= record.day <= today:
             by_id[record.fight_id].add((record.fighters, record.day))
     return [
         FeedResult(fight_id, day, fighters)

@@ -169,7 +169,8 @@ def _fights_by_id(
 
 def _respell(first: FightResult, result: FightResult, spelt: tuple[str, str]) -> FightResult:
     """Return the first version of a result with the names of `spelt`, which are those of `result`."""
-    return replace(first, fighters=spelt if first.fighters == result.fighters else (spelt[1], spelt[0]))
+    same_order = fighter_name_key(first.fighters[0]) == fighter_name_key(result.fighters[0])
+    return replace(first, fighters=spelt if same_order else (spelt[1], spelt[0]))
 
 
 def first_known(result: FightResult) -> FightResult:

@@ -236,6 +236,10 @@ def test_a_namesake_is_not_taken_for_a_fighter_of_the_log(league: FightLog, tmp_
     assert result.added_fights == []
     (case,) = [one for one in result.cases if one.case == "ambiguous"]
     assert "--link fighter:ufcstats:" in case.text
+    for wrong in (("ufcstats", "nobody-has-it"), ("elsewhere", "new")):
+        unknown = Link("fighter", wrong[0], str(newest["red_id"]), wrong[1], "chosen")
+        with pytest.raises(ValidationError, match=r"there is no source|the log has no fighter"):
+            import_sources(folder, [export], ImportOptions(choices=[unknown]))
     choice = Link("fighter", "ufcstats", str(newest["red_id"]), "new", "chosen")
     options = ImportOptions(known_at=FIRST, choices=[choice])
     chosen = import_sources(folder, [export], options)
@@ -327,6 +331,8 @@ def test_faults_refuse_everything_or_are_skipped(league: FightLog, tmp_path: Pat
         ("ufc_fight_results.csv", 4),
     ]
     assert not (folder / "current").exists()
+    report = json.loads((folder / "last-import.json").read_text())
+    assert (report["refused"], len(report["faults"])) == (True, len(refused.value.faults))
     result = import_into(folder, export, skip=True)
     assert len(result.added_fights) == 58
     assert {fault.line for fault in result.faults} >= {4, 8}

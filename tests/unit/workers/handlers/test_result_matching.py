@@ -108,3 +108,37 @@ def test_the_order_is_that_in_which_results_came() -> None:
     results = [result("C", "D", 0, DAY + timedelta(days=7), 1), result("A", "B", 0), result("E", "F", 1, DAY, 2)]
     scored = match_results(entries, results).scored
     assert [one.record.fighters[0] for one in scored] == ["A", "C", "E"]
+
+
+def known_as(first: str, second: str, *ids: str, winner: Literal[0, 1] = 0, batch: int = 1) -> FightResult:
+    return replace(result(first, second, winner, batch=batch), fight_ids=ids)
+
+
+def test_ids_come_before_names() -> None:
+    """Two fights of one name each on one night: the id says which, whatever the spelling of the other name."""
+    entries = [
+        replace(entry("Ana Lee", "Bea"), fight_id="a"),
+        replace(entry("Anna Li", "Cleo", p=0.2), fight_id="b"),
+    ]
+    (scored,) = match_results(entries, [known_as("A. Lee", "Bea", "a", winner=1)]).scored
+    assert (scored.record.fight_id, scored.won) == ("a", 1)
+
+
+def test_an_id_counts_on_any_day() -> None:
+    moved = replace(known_as("Bea", "Ana", "a"), date=DAY + timedelta(days=9))
+    (scored,) = match_results([replace(entry("Ana", "Bea"), fight_id="a")], [moved]).scored
+    assert scored.won == 1
+
+
+def test_an_id_of_other_fighters_is_none() -> None:
+    """Callers may number their fights, so that an id comes again on another card."""
+    track = match_results([replace(entry("Ana", "Bea"), fight_id="1")], [known_as("Cleo", "Dora", "1")])
+    assert (track.scored, track.waiting) == ((), 1)
+    (scored,) = match_results([replace(entry("Ana", "Bea"), fight_id="1")], [known_as("Ana", "Bea", "2")]).scored
+    assert scored.won == 0, "without its id a fight is found by names"
+
+
+def test_a_correction_keeps_the_first_result_in_the_spelling_of_the_fight() -> None:
+    corrected = replace(known_as("A. Lee", "Bea", "a", winner=1), first=result("A. Lee", "Bea", 0))
+    track = match_results([replace(entry("Ana Lee", "Bea"), fight_id="a")], [corrected])
+    assert [(one.won, tested.won) for one, tested in zip(track.scored, track.tested, strict=True)] == [(1, 0)]
