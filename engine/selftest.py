@@ -19,6 +19,7 @@ from engine.data.feature_matrix import mirror
 from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import BootstrapError, BundleCorruptError, EngineError, MemoryLimitError, ValidationError
+from engine.market.simultaneous_kelly import KellyBet, simultaneous_kelly
 from engine.members.member_stack import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.model.trained_ensemble import Ensemble, save_ensemble
@@ -124,6 +125,9 @@ def ensemble_facts() -> dict[str, bool]:
             ),
             "infinite input is a ValidationError": raises_error(
                 ValidationError, lambda: manager.predict_fights(X.assign(diff_elo=np.inf), pairs)
+            ),
+            "two even bets at once have the stakes that Kelly's theory gives": np.allclose(
+                simultaneous_kelly([KellyBet(0.6, 2.0)] * 2), 0.2 / 1.04, rtol=0.0, atol=1e-12
             ),
             "a memory limit of 1 MB is a MemoryLimitError": raises_error(
                 MemoryLimitError, lambda: small.predict_fights(X, pairs)

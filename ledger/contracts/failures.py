@@ -4,8 +4,11 @@
 
     LedgerError
     ├── JobRefusedError          the job was not accepted and nothing was written; `.failure` says why
+    │   ├── BetRefusedError      a cap on bets, the drawdown stop or the mode of betting refuses a bet
     │   └── QuotaExceededError   the caller has used up its quota
     ├── JobFailedError           the job ended without a report; `.failure` says why
+    ├── BetConflictError         another bet has this id, or the bet is in a state that does not allow the change
+    ├── UnknownBetError          there is no such bet
     ├── WaitTimeoutError         no outcome within the caller's timeout; the job goes on
     ├── UnknownJobError          the job was never submitted, or its retention is over
     ├── ControlConflictError     a control has another value than the change expected

@@ -11,7 +11,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("engine/ratings/filter_kernels.py", "engine/ratings/skill_ratings.py", "engine/members/kernels.py")
+SOURCES = (
+    "engine/ratings/filter_kernels.py",
+    "engine/ratings/skill_ratings.py",
+    "engine/members/kernels.py",
+    "engine/market/growth_kernels.py",
+)
 
 
 def compile_if_missing() -> None:
@@ -29,6 +34,7 @@ def main() -> None:
     """Train a small model and ask it, which calls every loop that a pool needs."""
     from engine.data.fighter_snapshot import FighterSnapshot
     from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
+    from engine.market.simultaneous_kelly import KellyBet, simultaneous_kelly
     from engine.training.train import train_ensemble
     from tests.support.small_models import small_config, small_league, small_matrix
 
@@ -38,6 +44,7 @@ def main() -> None:
     manager = ProductionEnsembleManager.from_ensemble(
         ensemble, create_production_ensemble_config(bootstrap_samples=replicas)
     )
+    simultaneous_kelly([KellyBet(0.5, 2.1), KellyBet(0.5, 2.2)])
     manager.predict_fights(small_matrix().X[:2], [("red", "blue")] * 2, levels=(0.8, 0.95), contributions=True)
 
 
