@@ -75,7 +75,9 @@ class DueRuns:
                     self._known[name] = _Known(revision, None)
                     unreadable[name] = str(error)
         later = [known.following for known in self._known.values() if known.following is not None]
-        wait_seconds = (min(later) - self._now()).total_seconds() if later else None
+        if runs:
+            now = self._now()
+        wait_seconds = (min(later) - now).total_seconds() if later else None
         return ScheduleLook(tuple(runs), None if wait_seconds is None else max(0.0, wait_seconds), unreadable)
 
     def note_outcomes(self) -> list[ScheduleRun]:

@@ -2,7 +2,7 @@
 
 Every monitoring pool has one, and none of them leads: the ledger accepts each slot once. The thread sleeps until the
 next slot, but looks at least every few seconds whether a schedule was changed, the server's clock was set, or a run has
-ended; a look is two short commands while nothing has happened.
+ended; a look is three short commands while nothing has happened.
 """
 
 from __future__ import annotations

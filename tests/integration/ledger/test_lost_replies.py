@@ -7,22 +7,25 @@ server has done what was asked. Both must answer the same and leave the same beh
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from ledger.contracts.bets import PlacedBet
 from ledger.contracts.job_state import Progress
 from ledger.contracts.jobs import CheckHealth, Fight, Fighter, Quote, ShadowCard
+from ledger.contracts.schedules import CatchUp, Schedule, ScheduleRun
 from ledger.contracts.webhooks import WebhookChange, WebhookDefinition
 from ledger.ledger import Claim, Ledger, LedgerSettings, Settlement
 from ledger.models.drift_alarms import DriftAlarm
 from ledger.models.fight_results import FightResult
 from ledger.operations.control_store import ControlConflictError
+from ledger.schedules.due_runs import DueRuns
 from ledger.server.embedded_server import EmbeddedServer
 from ledger.webhooks.delivery_queue import DeliveryResult, DueDelivery, HeldWebhook
 from tests.support.claims import OWNER, REPORT, claim_one, submit
@@ -79,6 +82,24 @@ def dead(ledger: Ledger) -> None:
             ledger.report_worker_lost(claim.job_id, claim.fence)
 
 
+def scheduled(ledger: Ledger, catch_up: CatchUp = "last") -> DueRuns:
+    """A schedule with a slot that was missed, and a pool that has not looked yet."""
+    ledger.schedules.put(structs.replace(YEARLY, catch_up=catch_up), **BY)
+    ledger.server.execute("HSET", ledger.server.key("schedule", "s"), "done", 1)
+    return ledger.due_runs()
+
+
+def ended(ledger: Ledger) -> DueRuns:
+    due = scheduled(ledger)
+    due.look()
+    ledger.settle(claim_one(ledger), REPORT)
+    return due
+
+
+def states(runs: Iterable[ScheduleRun]) -> list[tuple[str, int]]:
+    return [(run.state, run.slots) for run in runs]
+
+
 def result(winner: int) -> FightResult:
     return FightResult(date=DAY, fighters=("Ana", "Bea"), winner=winner)  # type: ignore[arg-type]
 
@@ -129,6 +150,7 @@ BET = PlacedBet(
     stake=100,
     who="ann",
 )
+YEARLY = Schedule(name="s", cron="0 0 1 1 *", jobs=(CheckHealth(),))
 CALLS: dict[str, tuple[str, Callable[[Ledger], Any], Callable[[Ledger, Any], Any]]] = {
     "compare and set": (
         "control",
@@ -142,6 +164,15 @@ CALLS: dict[str, tuple[str, Callable[[Ledger], Any], Callable[[Ledger, Any], Any
         named,
         lambda ledger, _: ledger.aliases.roll_back("champion", verify=lambda _: None, **BY),
     ),
+    "put a schedule": (
+        "schedule_change",
+        lambda _: None,
+        lambda ledger, _: ledger.schedules.put(YEARLY, **BY).revision,
+    ),
+    "run a schedule": ("schedule_submit", scheduled, lambda ledger, _: ledger.schedules.run_now("s", **BY).state),
+    "submit a slot": ("schedule_submit", scheduled, lambda ledger, due: states(due.look().runs)),
+    "skip slots": ("schedule_decide", lambda ledger: scheduled(ledger, "skip"), lambda _, due: states(due.look().runs)),
+    "end a run": ("schedule_end", ended, lambda ledger, due: states(due.note_outcomes())),
     "submit": ("submit", lambda _: None, lambda ledger, _: ledger.submit(CheckHealth(nonce="new"))),
     "submit to disk": ("submit", lambda _: None, lambda ledger, _: ledger.submit(CheckHealth(), durable=True)),
     "submit many": (
@@ -303,6 +334,11 @@ def left_behind(ledger: Ledger) -> dict[str, Any]:
         "jobs": [(ledger.status(job).state, ledger.status(job).attempt) for job in jobs],
         "outcomes": [outcome.job_id for _, outcome in ledger.follow("0", idle_seconds=0.01)],
         "alarms": ledger.drift_alarms.active(),
+        "schedules": [
+            (status.decided_until if status.last_run else None, states(ledger.schedules.history(status.schedule.name)))
+            for status in ledger.schedules.list()
+        ],
+        "schedule changes": [change.what for change in ledger.schedules.changes()],
         "bets": (ledger.bets.account(), ledger.bets.exposure(), len(ledger.bets.entries())),
         "models": ledger.models.all(),
         "webhooks": [

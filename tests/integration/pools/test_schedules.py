@@ -66,6 +66,9 @@ def test_each_slot_is_submitted_once_by_pools_that_are_killed(
     go_on(2)
     kill(pools[1])
     go_on(2)
+    with server.down():
+        pass
+    go_on(3)
     kill(pools[2])  # now no pool is alive
     missed = submitted(operator)[-1].slot
     until(lambda: datetime.fromtimestamp(operator.server.time(), UTC) > missed + timedelta(seconds=4))
