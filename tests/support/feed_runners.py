@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ QUICK = {
     "CORNERMAN_FEED_FAR_SECONDS": "0.6",
     "CORNERMAN_FEED_IDLE_SECONDS": "0.8",
     "CORNERMAN_FEED_SLOW_RETRY_SECONDS": "60",
+    "CORNERMAN_FEED_BUDGET_RESET_DAY": str((datetime.now(UTC).day + 13) % 28 + 1),  # not during a test
 }
 STOP_SECONDS = 20
 
