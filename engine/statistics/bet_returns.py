@@ -27,7 +27,7 @@ from engine.statistics.scores import CONFIDENCE, MIN_EVENTS, Estimate
 MIN_RESULTS = 5
 """Fewest wins, and fewest losses, for which an interval is given: with fewer, the spread of the profits is unknown."""
 _RESAMPLES = 2_000
-_MAX_RESAMPLES = 40_000
+_MAX_RESAMPLES = 40_000  # enough for the level of a thousand rules
 _DRAWN_AT_ONCE = 1_000_000  # events
 _SEED = 20_260_101
 

@@ -437,7 +437,7 @@ class ReviewBets(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     since: Moment | None = None
     until: Moment | None = None
     rule: Annotated[str, Meta(pattern="^[0-9a-f]{4,64}$")] | None = None
-    rules_tried: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    rules_tried: Annotated[int, Meta(ge=0, le=1_000)] = 0
     nonce: Annotated[str, Meta(max_length=64)] = ""
     deadline: Moment | None = None
 

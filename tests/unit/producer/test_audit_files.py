@@ -156,6 +156,13 @@ def test_every_changed_value_of_a_parquet_file_is_found(tmp_path: Path, column: 
     assert (found.value.line, found.value.fault) == (3, "changed")
 
 
+def test_a_torn_parquet_file_is_broken(tmp_path: Path) -> None:
+    path = write(tmp_path / "file.parquet", "parquet")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(BrokenAuditError, match="Parquet cannot be read"):
+        verify_file(path)
+
+
 def test_a_failed_export_leaves_the_older_file(tmp_path: Path) -> None:
     path = write(tmp_path / "file.jsonl")
     before = path.read_bytes()

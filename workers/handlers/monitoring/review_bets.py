@@ -100,12 +100,12 @@ def review_bets(job: ReviewBets, context: JobContext) -> BetsReport:
         start=start,
         open=found.open,
         void=found.void,
-        total=_figures(settled, tried)[0],
+        total=_figures(settled)[0],
         drawdown=_drawdown(settled, start),
         rules_tried=tried,
         rules=_rules(by_rule, tried, start),
-        bookmakers=_groups(_by_bookmaker(settled), tried),
-        bands=_groups(_by_band(settled), tried),
+        bookmakers=_groups(_by_bookmaker(settled)),
+        bands=_groups(_by_band(settled)),
         abstentions=abstained.by_reason,
         unpriced=abstained.unpriced,
         waiting=abstained.waiting,
@@ -154,7 +154,7 @@ def _read_bets(job: ReviewBets, mode: BetMode, context: JobContext) -> ReviewedB
     )
 
 
-def _figures(bets: Sequence[SettledBet], tried: int) -> tuple[BetFigures, ReturnOnStake | None]:
+def _figures(bets: Sequence[SettledBet], tried: int = 1) -> tuple[BetFigures, ReturnOnStake | None]:
     """Return the figures of bets, and the return with what allows for several rules."""
     event = np.array([str(one.event) for one in bets], dtype=np.str_)
     profit = np.array([one.profit for one in bets], dtype=np.float64)
@@ -217,10 +217,8 @@ def _rules(by_rule: Mapping[str, Sequence[SettledBet]], tried: int, start: int) 
     )[:MAX_REVIEWED_RULES]
 
 
-def _groups(groups: Mapping[str, Sequence[SettledBet]], tried: int) -> tuple[BetGroup, ...]:
-    return tuple(BetGroup(name=name, figures=_figures(bets, tried)[0]) for name, bets in groups.items())[
-        :MAX_REVIEWED_GROUPS
-    ]
+def _groups(groups: Mapping[str, Sequence[SettledBet]]) -> tuple[BetGroup, ...]:
+    return tuple(BetGroup(name=name, figures=_figures(bets)[0]) for name, bets in groups.items())[:MAX_REVIEWED_GROUPS]
 
 
 def _by_bookmaker(bets: Sequence[SettledBet]) -> dict[str, list[SettledBet]]:

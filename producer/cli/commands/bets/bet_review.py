@@ -46,7 +46,7 @@ def _chosen_bets(default_mode: str) -> Callable[[Command], Command]:
 @click.option("--rule", metavar="DIGEST", help="Only bets by the rules whose digest begins so.")
 @click.option(
     "--tried",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 1_000),
     default=0,
     metavar="N",
     help="Number of rules that were tried in all, also those without bets; default: those with bets.",
