@@ -84,6 +84,19 @@ def test_a_result_a_day_off_and_without_accents_belongs_to_the_bet(ledger: Ledge
     assert states(ledger, [bet_id]) == ["won"]
 
 
+def test_a_result_with_the_id_of_the_fight_may_be_of_another_day_but_not_of_a_fight_before(ledger: Ledger) -> None:
+    ids = place(ledger, bet("moved"), bet("1", event_start=START + timedelta(days=400)))
+    ledger.fight_results.add(
+        [
+            result(date=DAY + timedelta(days=9), fight_ids=("moved",)),
+            result(("Ana Núñez", "Bea"), 1, date=DAY - timedelta(days=5), fight_ids=("1",)),
+        ],
+        user="ann",
+    )
+    assert settle(ledger).won == 1
+    assert states(ledger, ids) == ["won", "open"]
+
+
 def test_results_that_contradict_each_other_settle_nothing(ledger: Ledger) -> None:
     [bet_id] = place(ledger, bet())
     ledger.fight_results.add([result(), result(("Bea", "ANA NÚÑEZ"), 0)], user="ann")

@@ -20,7 +20,6 @@ from ledger.contracts.jobs import SettleBets
 from ledger.ledger import Ledger
 from ledger.models.fight_results import FightResult
 from workers.handlers.monitoring.result_matching import (
-    MAX_DAYS_APART,
     LoggedFight,
     fighter_position,
     first_known,
@@ -31,6 +30,8 @@ from workers.handlers.prediction.prediction_log import fight_key
 from workers.jobs.context import JobContext
 
 RESETTLED_DAYS = 365
+MAX_DAYS_EARLY = 14
+"""How long before its stated start an event may end, if it was moved: an older result is another fight's."""
 USER = "settle_bets"
 """Who settles, in the register of bets."""
 _DAY = timedelta(days=1)
@@ -99,8 +100,13 @@ def find_results(bets: Sequence[PlacedBet], results: Sequence[FightResult], *, p
             by_id.setdefault(fight_id, []).append(result)
     unknown = []
     for bet in bets:
-        # A result of other fighters has this id by chance: callers may number their fights.
-        same = [one for one in by_id.get(bet.fight_id, []) if fighter_position(one, bet.fighters) is not None]
+        # A result of other fighters, or of an earlier fight of both, has this id by chance: callers may number fights.
+        first_day = bet.event_start.astimezone(UTC).date() - timedelta(days=MAX_DAYS_EARLY)
+        same = [
+            one
+            for one in by_id.get(bet.fight_id, [])
+            if one.date >= first_day and fighter_position(one, bet.fighters) is not None
+        ]
         if not same:
             unknown.append(bet)
             continue
@@ -138,7 +144,7 @@ def _end_of(bet: PlacedBet, result: FightResult, *, present: bool) -> BetResult 
 
 def _results(ledger: Ledger, bets: Iterable[PlacedBet]) -> list[FightResult]:
     days = [bet.event_start.astimezone(UTC).date() for bet in bets]
-    return ledger.fight_results.all(min(days) - timedelta(days=MAX_DAYS_APART)) if days else []
+    return ledger.fight_results.all(min(days) - timedelta(days=MAX_DAYS_EARLY)) if days else []
 
 
 def _bets_placed_since(ledger: Ledger, moment: datetime) -> Iterable[PlacedBet]:
