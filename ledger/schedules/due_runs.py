@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from datetime import UTC, datetime
 
@@ -55,6 +56,7 @@ class DueRuns:
         self._schedules = schedules
         self._outcomes = outcomes
         self._known: dict[str, _Known] = {}
+        self._looked_up = b""
 
     def look(self) -> ScheduleLook:
         """Decide what is due, and return how long until the next slot.
@@ -83,13 +85,17 @@ class DueRuns:
     def note_outcomes(self) -> list[ScheduleRun]:
         """Note the outcomes of submitted runs that have ended, and return those. Raises LedgerUnavailableError."""
         found = self._server.execute("HGETALL", self._server.key("schedules", "open"))
+        run_ids = sorted(found)
+        start = bisect_right(run_ids, self._looked_up)  # many that go on must not hide those behind them
+        chosen = (run_ids[start:] + run_ids[:start])[:MAX_OPEN_LOOKED_AT]
+        self._looked_up = chosen[-1] if chosen else b""
         by_name: dict[str, list[bytes]] = defaultdict(list)
-        for run_id, name in sorted(found.items())[:MAX_OPEN_LOOKED_AT]:
-            by_name[name.decode()].append(run_id)
+        for run_id in chosen:
+            by_name[found[run_id].decode()].append(run_id)
         ended = []
-        for name, run_ids in by_name.items():
-            texts = self._server.execute("HMGET", self._server.key("schedule", name, "runs"), *run_ids)
-            for run_id, text in zip(run_ids, texts, strict=True):
+        for name, ids in by_name.items():
+            texts = self._server.execute("HMGET", self._server.key("schedule", name, "runs"), *ids)
+            for run_id, text in zip(ids, texts, strict=True):
                 if text is None:  # the history no longer has it
                     self._server.execute("HDEL", self._server.key("schedules", "open"), run_id)
                     continue

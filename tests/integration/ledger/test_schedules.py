@@ -348,3 +348,15 @@ def test_several_jobs_are_a_chain_with_one_outcome(ledger: Ledger, settle: Settl
     (failed,) = pool.note_outcomes()
     assert (failed.run_id, failed.state) == (by_hand.run_id, "failed")
     assert failed.message == "review_model: nothing to review"
+
+
+def test_runs_that_go_on_do_not_hide_the_end_of_others(
+    ledger: Ledger, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.schedules.due_runs.MAX_OPEN_LOOKED_AT", 2)
+    overdue(ledger, replace(HOURLY, name="a", catch_up="all"), hours=5)
+    overdue(ledger, replace(HOURLY, name="b", jobs=(ReviewModel(),)), hours=1)
+    pool = ledger.due_runs()
+    pool.look()
+    settle("monitor")
+    assert "b" in {run.run_id[0] for _ in range(3) for run in pool.note_outcomes()}
