@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger.contracts.failures import JobRefusedError
+from ledger.contracts.failures import JobRefusedError, LedgerUnavailableError, PermissionDeniedError
 from ledger.contracts.schedules import MAX_RUNS, ScheduleRun
 from ledger.jobs.chains import job_ids
 from ledger.jobs.outcome_reader import OutcomeReader
@@ -19,7 +19,6 @@ from ledger.schedules.schedule_checks import jobs_of_slot
 from ledger.schedules.schedule_store import (
     Schedules,
     StoredSchedule,
-    UnreadableScheduleError,
     decode_run,
     encode,
     milliseconds,
@@ -35,12 +34,12 @@ MAX_OPEN_LOOKED_AT = 200
 class ScheduleLook(Struct, frozen=True):
     """The runs that a look has decided, and how long until the next slot, None if there is none.
 
-    `unreadable` are errors by the name of the schedule, each reported once.
+    `errors` are those of single schedules by name, each reported once; the others are not affected.
     """
 
     runs: tuple[ScheduleRun, ...] = ()
     wait_seconds: float | None = None
-    unreadable: dict[str, str] = {}
+    errors: dict[str, str] = {}
 
 
 class _Known(Struct, frozen=True):
@@ -57,6 +56,7 @@ class DueRuns:
         self._outcomes = outcomes
         self._known: dict[str, _Known] = {}
         self._looked_up = b""
+        self._errors: dict[str, str] = {}
 
     def look(self) -> ScheduleLook:
         """Decide what is due, and return how long until the next slot.
@@ -65,7 +65,7 @@ class DueRuns:
         """
         revisions, now = self._schedules.revisions(), self._now()
         runs: list[ScheduleRun] = []
-        unreadable: dict[str, str] = {}
+        errors: dict[str, str] = {}
         for name in self._known.keys() - revisions.keys():
             del self._known[name]
         for name, revision in revisions.items():
@@ -73,14 +73,18 @@ class DueRuns:
             if known is None or known.revision != revision or (known.following is not None and known.following <= now):
                 try:
                     runs += self._decide(name)
-                except UnreadableScheduleError as error:
-                    self._known[name] = _Known(revision, None)
-                    unreadable[name] = str(error)
+                    self._errors.pop(name, None)
+                except (LedgerUnavailableError, PermissionDeniedError):
+                    raise
+                except Exception as error:  # noqa: BLE001 - also a defect: the other schedules have to go on
+                    text = f"{type(error).__name__}: {error}"
+                    if self._errors.get(name) != text:
+                        self._errors[name] = errors[name] = text
         later = [known.following for known in self._known.values() if known.following is not None]
         if runs:
             now = self._now()
         wait_seconds = (min(later) - now).total_seconds() if later else None
-        return ScheduleLook(tuple(runs), None if wait_seconds is None else max(0.0, wait_seconds), unreadable)
+        return ScheduleLook(tuple(runs), None if wait_seconds is None else max(0.0, wait_seconds), errors)
 
     def note_outcomes(self) -> list[ScheduleRun]:
         """Note the outcomes of submitted runs that have ended, and return those. Raises LedgerUnavailableError."""

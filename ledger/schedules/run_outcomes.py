@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from ledger.contracts.job_state import JobState
 from ledger.contracts.schedules import RunState, ScheduleRun
-from ledger.jobs.outcome_reader import OutcomeReader
+from ledger.jobs.outcome_reader import OutcomeReader, UnreadableOutcomeError
 
 _WITHOUT_REPORT: dict[JobState, RunState] = {
     JobState.FAILED: "failed",
@@ -27,12 +27,11 @@ def read_ended_run(outcomes: OutcomeReader, run: ScheduleRun, now: datetime) -> 
     if last.state is JobState.SUCCEEDED:
         return replace(run, state="succeeded", ended_at=now)
     culprit = next((status for status in map(outcomes.status, run.job_ids) if status.state in _WITHOUT_REPORT), last)
-    outcome = outcomes.outcome(culprit.job_id)
-    failure = None if outcome is None else outcome.failure
-    return replace(
-        run,
-        state=_WITHOUT_REPORT.get(culprit.state, "failed"),
-        ended_at=now,
-        code=None if failure is None else failure.code.value,
-        message="" if failure is None else f"{culprit.kind}: {failure.message}",
-    )
+    run = replace(run, state=_WITHOUT_REPORT.get(culprit.state, "failed"), ended_at=now)
+    try:
+        outcome = outcomes.outcome(culprit.job_id)
+    except UnreadableOutcomeError as error:
+        return replace(run, message=str(error))
+    if outcome is None or outcome.failure is None:
+        return run
+    return replace(run, code=outcome.failure.code.value, message=f"{culprit.kind}: {outcome.failure.message}")

@@ -60,8 +60,8 @@ class Scheduler:
         look = self._due.look()
         self._report(look.runs)
         self._report(self._due.note_outcomes())
-        for name, error in look.unreadable.items():
-            self._log.error("schedule cannot be read", schedule=name, error=error)
+        for name, error in look.errors.items():
+            self._log.error("schedule not submitted", schedule=name, error=error)
         if look.wait_seconds is None or any(run.state == "refused" for run in look.runs):
             return LOOK_SECONDS
         return min(max(look.wait_seconds, MIN_LOOK_SECONDS), LOOK_SECONDS)

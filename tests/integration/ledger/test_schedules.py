@@ -315,8 +315,8 @@ def test_a_schedule_of_a_newer_version_is_reported_and_left_alone(ledger: Ledger
     pool = ledger.due_runs()
     look = pool.look()
     assert [run.state for run in look.runs] == ["submitted"]  # the other one
-    assert "newer version" in look.unreadable["hourly"]
-    assert pool.look().unreadable == {}
+    assert "newer version" in look.errors["hourly"]
+    assert pool.look().errors == {}
 
 
 def test_slots_after_the_clock_was_set_back_are_not_submitted_again(ledger: Ledger) -> None:
