@@ -11,7 +11,7 @@ the integrals over t > 0 of
     R_i = (p_i (o_i - 1) e^-t f_i o_i - (1 - p_i)) / q_i,   S_i = (p_i (o_i - 1)^2 e^-t f_i o_i + 1 - p_i) / q_i
 
 for any number of fights. The mean is strictly concave; a primal-dual interior-point method finds its maximum over
-f >= 0 and sum f <= MAX_TOTAL in 4 to 15 steps, however close to the bounds it is.
+f >= 0 and sum f <= MAX_TOTAL in few steps, however close to the bounds it is.
 
 References
 ----------
