@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from ledger.contracts.failures import JobRefusedError
+from ledger.contracts.failures import FailureCode, JobRefusedError
 from ledger.contracts.jobs import Fight, Fighter, PredictCard, Quote
 from ledger.contracts.prices import PriceChange
 from ledger.ledger import Ledger, LedgerSettings
@@ -243,3 +243,20 @@ def test_a_real_feed_is_kept_quote_by_quote(ledger: Ledger) -> None:
             by_name = sorted(each.quotes, key=lambda q: q.bookmaker)
             assert [msgspec.structs.astuple(q) for q in kept] == [msgspec.structs.astuple(q) for q in by_name]
             assert state_of(ledger, each.id).start == card.event_start
+
+
+def test_a_full_server_takes_no_prices_and_may_give_archived_ones_up(ledger: Ledger) -> None:
+    ledger.prices.record([fight(quote("a", 2.0, 1.8))], at(0))
+    kept, newest = ledger.prices.read_whole("f1")
+    admin = ledger.server.client
+    admin.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(JobRefusedError) as refusal:
+            ledger.prices.record([fight(quote("a", 2.5, 1.5)), fight(quote("a", 2.5, 1.5), name="f2")], at(1))
+        assert refusal.value.failure.code is FailureCode.MEMORY_LIMIT_EXCEEDED
+        assert ledger.prices.read_whole("f1") == (kept, newest)
+        assert ledger.prices.drop_archived("f1", newest, "2026-08")
+    finally:
+        admin.config_set("maxmemory", 0)
+    assert ledger.prices.record([fight(quote("a", 2.5, 1.5))], at(1)) == 2
+    assert state_of(ledger, "f1").archived == ("2026-08",)
