@@ -21,6 +21,7 @@ import msgspec
 
 from ledger.contracts.bets import BetConflictError, PlacedBet
 from ledger.contracts.bouts import DAY, bout_key
+from ledger.contracts.codec import MAX_TEXT_CHARACTERS
 from ledger.contracts.fight_changes import FightChange
 from ledger.contracts.jobs import PredictCard
 from ledger.contracts.moments import microseconds
@@ -125,4 +126,6 @@ def _is_ended(bet: PlacedBet, change: FightChange) -> bool:
 def _reason(change: FightChange) -> str:
     if change.kind == "withdrawn":
         return f"the feed {change.feed} no longer lists the fight"
-    return f"a fighter was replaced: {' v '.join(change.fighters_before or ())} is now {' v '.join(change.fighters)}"
+    text = f"a fighter was replaced: {' v '.join(change.fighters_before or ())} is now {' v '.join(change.fighters)}"
+    # Names come from outside; what the register refuses would be tried again for ever.
+    return "".join(character if character.isprintable() else " " for character in text)[:MAX_TEXT_CHARACTERS]

@@ -96,6 +96,15 @@ def test_bets_stand_if_the_start_moves_and_end_if_the_bout_vanishes(ledger: Ledg
     ]
 
 
+def test_any_name_can_be_replaced(ledger: Ledger) -> None:
+    names = tuple(f"{letter * 115}\t{letter}" for letter in "ab")
+    read(ledger, 0, card(a=names))
+    paper = bet(ledger, "a", names)
+    [change] = read(ledger, 5, card(a=("c" * 120, "d" * 120)))
+    assert change.bets_voided == (paper,)
+    assert [len(reason) for _, reason in voided(ledger)] == [500]
+
+
 def test_bets_are_not_voided_by_an_old_reading(ledger: Ledger) -> None:
     read(ledger, -3000, card(a=A))
     paper = bet(ledger, "a", A)
