@@ -337,7 +337,7 @@ class _Card:
         endings = self._endings(at)
         lines = draw_stat_lines(self._fought, self._circuit.fighters, endings, self._streams.statistics)
         for row in range(size):
-            incident, announced = at.get(row), self._bell - self._hours(12, 48)
+            incident, announced = at.get(row), self._bell - self._hours(36, 72)
             ending = str(endings["winner"].iat[row])
             if incident is Incident.FIGHTER_REPLACED:
                 yield self._bout(row, self._announced, incident, (self._opens, announced), "cancelled", None)

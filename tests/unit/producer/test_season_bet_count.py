@@ -1,13 +1,15 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from ledger.contracts.bets import BetEntry, BetPlaced, BetResult, BetSettled, BetVoided, PlacedBet
-from producer.service.season.bet_count import count_bets
-from producer.service.season.count import Count
+from ledger.contracts.job_state import JobState, Outcome
+from ledger.contracts.reports import CardReport, Decision, FighterAnswer, FightReport
+from producer.season.bet_count import BetDecisions, bet_decisions, count_bets
+from producer.season.count import Count
 
 DAY = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
@@ -27,7 +29,16 @@ BOUTS = [
     _bout("Gia Gold", "Hope Hale", _listing("cancelled")),
     _bout("Ida Ives", "Joy Jett", _listing("draw", "draw")),
 ]
-WANTED = {"won": "job", "overturned": "job", "new id": "job", "cancelled": "job", "draw": "job"}
+FIGHTERS = {
+    "won": "Ann Archer",
+    "overturned": "Cleo Cole",
+    "new id": "Fay Ford",
+    "old id": "Fay Ford",
+    "cancelled": "Gia Gold",
+    "draw": "Joy Jett",
+}
+STOOD = dict.fromkeys(["won", "overturned", "new id", "cancelled", "draw"], "job")
+DECISIONS = BetDecisions({("job", fight_id): fighter for fight_id, fighter in FIGHTERS.items()}, STOOD)
 
 
 def _placed(fight_id: str, fighter: str, bet_id: str = "") -> BetPlaced:
@@ -81,8 +92,8 @@ RIGHT: list[BetEntry] = [
 ]
 
 
-def _count(entries: list[BetEntry], unplaced: dict[str, str] | None = None) -> Count:
-    return count_bets(BOUTS, entries, WANTED, unplaced or {})
+def _count(entries: list[BetEntry], decisions: BetDecisions = DECISIONS) -> Count:
+    return count_bets(BOUTS, entries, decisions)
 
 
 def test_right_bets_are_right() -> None:
@@ -92,17 +103,24 @@ def test_right_bets_are_right() -> None:
 
 
 @pytest.mark.parametrize("left_out", range(5))
-def test_a_decision_without_a_bet_is_lost_unless_a_reason_is_given(left_out: int) -> None:
+def test_a_decision_without_a_bet_is_lost_if_it_stood(left_out: int) -> None:
     entry = RIGHT[left_out]
     assert isinstance(entry, BetPlaced)
     entries = [each for each in RIGHT if each is not entry and getattr(each, "bet_id", "") != entry.bet.bet_id]
     assert len(_count(entries).lost) == 1
-    assert _count(entries, {entry.bet.fight_id: "no room"}) == Count(expected=5)
+    stood = {fight_id: job_id for fight_id, job_id in STOOD.items() if fight_id != entry.bet.fight_id}
+    assert _count(entries, DECISIONS._replace(stood=stood)) == Count(expected=4)
 
 
 @pytest.mark.parametrize("left_out", range(5, 10))
 def test_a_bet_without_an_end_is_lost(left_out: int) -> None:
     assert len(_count(RIGHT[:left_out] + RIGHT[left_out + 1 :]).lost) == 1
+
+
+def test_a_bet_on_a_fight_that_vanished_too_late_may_stay_open() -> None:
+    entries = [entry for entry in RIGHT if getattr(entry, "bet_id", "") != "cancelled"]
+    assert len(_count(entries).lost) == 1
+    assert count_bets(BOUTS, entries, DECISIONS, {"cancelled"}) == Count(expected=5)
 
 
 def test_a_second_bet_on_a_bout_is_doubled_also_under_another_id() -> None:
@@ -132,5 +150,41 @@ def test_another_end_than_the_announced_one_is_wrong(ended: int, other: BetEntry
     assert len(_count([*RIGHT[:ended], other, *RIGHT[ended + 1 :]]).wrong) == 1
 
 
-def test_a_bet_that_no_answer_wants_is_wrong() -> None:
-    assert len(count_bets(BOUTS, RIGHT, dict(list(WANTED.items())[1:]), {}).wrong) == 1
+def test_a_bet_that_its_answer_does_not_say_is_wrong() -> None:
+    other = {**DECISIONS.fighters, ("job", "won"): "Bea Baker"}
+    assert len(_count(RIGHT, DECISIONS._replace(fighters=other)).wrong) == 1
+    assert len(_count(RIGHT, DECISIONS._replace(fighters={})).wrong) == 5
+
+
+def _outcome(job_id: str, submitted: float, settled: float, action: str, superseded_by: str | None = None) -> Outcome:
+    def answer(name: str) -> FighterAnswer:
+        return FighterAnswer(
+            name=name, fighter_id=None, probability=0.5, intervals=(), sampling_interval=None, members={}
+        )
+
+    decision = Decision(action=action, reasons=(), fighter="Ann Archer")  # type: ignore[arg-type]
+    fight = FightReport(id="won", fighters=(answer("Ann Archer"), answer("Bea Baker")), decision=decision)
+    return Outcome(
+        job_id=job_id,
+        kind="predict_card",
+        state=JobState.SUCCEEDED,
+        attempt=1,
+        submitted_at=DAY + timedelta(seconds=submitted),
+        settled_at=DAY + timedelta(seconds=settled),
+        report=CardReport(card_id="c", model="m", data_cutoff=DAY.date(), fights=(fight,)),
+        superseded_by=superseded_by,
+    )
+
+
+@pytest.mark.parametrize(
+    ("next_submitted", "bell", "stood"), [(9.0, 60.0, True), (4.0, 60.0, False), (9.0, 5.0, False), (None, 60.0, True)]
+)
+def test_a_decision_stands_until_it_is_superseded_or_the_bell_rings(
+    next_submitted: float | None, bell: float, stood: bool
+) -> None:
+    outcomes = [_outcome("first", 0.0, 1.0, "bet", None if next_submitted is None else "next")]
+    if next_submitted is not None:
+        outcomes.append(_outcome("next", next_submitted, next_submitted + 1, "abstain"))
+    found = bet_decisions(outcomes, {"won": (DAY + timedelta(seconds=bell)).timestamp()}, patience_seconds=5.0)
+    assert found.fighters == {("first", "won"): "Ann Archer"}
+    assert found.stood == ({"won": "first"} if stood else {})

@@ -9,7 +9,7 @@ from engine.market.consensus import DevigMethod, devig
 from ledger.contracts.job_state import JobState, Outcome
 from ledger.contracts.jobs import Quote
 from ledger.contracts.reports import CardReport, Decision, FighterAnswer, FightReport, Interval
-from producer.service.season.calibration import calibrate, close_probability, newest_answers
+from producer.season.calibration import calibrate, close_probability, newest_answers
 
 ANN, BEA = "Ann Archer", "Bea Baker"
 DAY = datetime(2026, 11, 30, 12, tzinfo=UTC)

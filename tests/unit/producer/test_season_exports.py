@@ -9,8 +9,8 @@ import pytest
 from engine.data.fight_log import read_fight_log
 from engine.simulation.league import LeagueConfig
 from engine.simulation.season import Incident, Season, SeasonConfig, season_document, simulate_season, write_season
+from producer.season.exports import SeasonExport
 from producer.service.played_season import PlayedSeason
-from producer.service.season.exports import SeasonExport
 
 BEGINS = 1_790_000_000.0
 SPEED = 86_400.0  # a day of the season is a second

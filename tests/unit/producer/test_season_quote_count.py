@@ -9,9 +9,9 @@ import pytest
 
 from ledger.contracts.feeds import RetrievalRecord
 from ledger.contracts.prices import PriceChange
+from producer.season.quote_count import Reading, count_quotes, readings_of, with_unlisted
 from producer.service.played_provider import PlayedRequest
 from producer.service.played_season import PlayedSeason
-from producer.service.season.quote_count import Reading, count_quotes, readings_of
 
 BEGINS = 1_790_000_000.0
 ANN, BEA = "Ann Archer", "Bea Baker"
@@ -113,6 +113,36 @@ def test_readings_are_matched_by_the_digest_of_what_was_sent() -> None:
     readings, unknown = readings_of(retrievals, requests, ODDS)
     assert readings == [Reading(_moment(1.1), BEGINS + 1), Reading(_moment(4.1), BEGINS + 4)]
     assert len(unknown) == 1
+
+
+def _request(seconds: float, sha256: str = "aa") -> PlayedRequest:
+    return PlayedRequest(BEGINS + seconds, ODDS, 200, sha256)
+
+
+def test_a_reading_whose_runner_was_killed_before_it_was_listed_is_found_by_its_prices() -> None:
+    listed = [READINGS[0], *READINGS[2:]]  # without the one that brought the first prices
+    requests = [_request(seconds) for seconds in (0.5, 1.4, 1.5, 3, 4, 6, 7)]
+    assert not count_quotes(SEASON, listed, {"fight-1": HISTORY}).right
+    found = with_unlisted(SEASON, listed, requests, ODDS, {"fight-1": HISTORY})
+    assert [reading.read_at for reading in found] == [reading.read_at for reading in READINGS]
+    assert count_quotes(SEASON, found, {"fight-1": HISTORY}).right
+
+
+def test_prices_that_no_request_showed_are_not_taken_for_such_a_reading() -> None:
+    forged = tuple(msgspec.structs.replace(change, price=9.0, read_at=_moment(4.5)) for change in HISTORY[:1]) + tuple(
+        msgspec.structs.replace(change, price=1.1, read_at=_moment(4.5)) for change in HISTORY[1:2]
+    )
+    history = {"fight-1": (*HISTORY[:4], *forged, *HISTORY[4:])}
+    found = with_unlisted(SEASON, READINGS, [_request(4.4)], ODDS, history)
+    assert found == READINGS
+    assert count_quotes(SEASON, found, history).wrong
+
+
+def test_a_half_of_such_a_reading_is_lost() -> None:
+    listed = [READINGS[0], *READINGS[2:]]
+    history = {"fight-1": HISTORY[1:]}
+    found = with_unlisted(SEASON, listed, [_request(1.5)], ODDS, history)
+    assert count_quotes(SEASON, found, history).lost
 
 
 def test_rounding_of_a_moment_is_no_fault() -> None:

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from ledger.models.fight_results import FightResult
+from producer.season.count import Count
+from producer.season.result_count import count_results
 from producer.service.played_season import PlayedSeason
-from producer.service.season.count import Count
-from producer.service.season.result_count import count_results
 
 BEGINS = 1_790_000_000.0
 DAY = datetime.fromtimestamp(BEGINS, UTC).date()

@@ -9,8 +9,8 @@ import pytest
 
 from ledger.contracts.jobs import ReviewModel
 from ledger.contracts.schedules import Schedule, ScheduleRun
-from producer.service.season.count import Count
-from producer.service.season.slot_count import count_slots
+from producer.season.count import Count
+from producer.season.slot_count import count_slots
 
 BEGIN = datetime(2026, 11, 30, 12, 0, 1, tzinfo=UTC)
 END = BEGIN + timedelta(seconds=59)

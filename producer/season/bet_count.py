@@ -3,32 +3,63 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ledger.contracts.bets import BetEntry, BetPlaced, BetResult, BetSettled, BetVoided, PlacedBet
 from ledger.contracts.job_state import Outcome
 from ledger.contracts.reports import CardReport, FightReport
-from producer.service.season.count import Count
+from producer.season.count import Count
 
 
-def wanted_bets(outcomes: Iterable[Outcome], bells: Mapping[str, float]) -> dict[str, str]:
-    """Return the fights on which an answer says to bet before their bell, and the job of the first such answer."""
-    found: dict[str, str] = {}
+class BetDecisions(NamedTuple):
+    """Decisions to bet.
+
+    Attributes
+    ----------
+    fighters
+        The fighter of each decision, by job and fight.
+    stood
+        Fights with a decision that stood for long enough that a follower must have placed it, and its job.
+    """
+
+    fighters: Mapping[tuple[str, str], str | None]
+    stood: Mapping[str, str]
+
+
+def bet_decisions(outcomes: Sequence[Outcome], bells: Mapping[str, float], patience_seconds: float) -> BetDecisions:
+    """Return the decisions to bet before the bells.
+
+    Parameters
+    ----------
+    outcomes
+        All outcomes. A decision stands until a job that supersedes its answer is submitted, or until the bell.
+    bells
+        The start of each fight, in seconds since 1970.
+    patience_seconds
+        How long a decision stands that must be placed.
+    """
+    submitted = {outcome.job_id: outcome.submitted_at.timestamp() for outcome in outcomes}
+    fighters: dict[tuple[str, str], str | None] = {}
+    stood: dict[str, str] = {}
     for outcome in outcomes:
-        if isinstance(outcome.report, CardReport) and outcome.report.model:
-            for fight in outcome.report.fights:
-                before = outcome.settled_at.timestamp() < bells.get(fight.id, 0.0)
-                if isinstance(fight, FightReport) and fight.decision.action == "bet" and before:
-                    found.setdefault(fight.id, outcome.job_id)
-    return found
+        if not isinstance(outcome.report, CardReport):
+            continue
+        for fight in outcome.report.fights:
+            if isinstance(fight, FightReport) and fight.decision.action == "bet":
+                fighters[outcome.job_id, fight.id] = fight.decision.fighter
+                bell = bells.get(fight.id, 0.0)
+                end = min(bell, submitted.get(outcome.superseded_by or "", bell))
+                if end - outcome.settled_at.timestamp() > patience_seconds:
+                    stood.setdefault(fight.id, outcome.job_id)
+    return BetDecisions(fighters, stood)
 
 
 def count_bets(
     bouts: Sequence[Mapping[str, Any]],
     entries: Sequence[BetEntry],
-    wanted: Mapping[str, str],
-    unplaced: Mapping[str, str],
+    decisions: BetDecisions,
+    unnoticed: Collection[str] = (),
 ) -> Count:
     """Count the bets of one mode.
 
@@ -38,10 +69,11 @@ def count_bets(
         The bouts of `season.json`.
     entries
         All entries of the register, in order.
-    wanted
-        Fights on which an answer says to bet, and the job that says so.
-    unplaced
-        Fights among them on which no bet had to be placed, and why.
+    decisions
+        The decisions to bet.
+    unnoticed
+        Fights that vanished so shortly before their bell that the feed could not tell it from a fault: bets on them
+        stay open until a person voids them.
     """
     placed = [entry.bet for entry in entries if isinstance(entry, BetPlaced)]
     ends: dict[str, list[BetSettled | BetVoided]] = {}
@@ -51,8 +83,8 @@ def count_bets(
     bout_of = {listing["id"]: number for number, bout in enumerate(bouts) for listing in bout["listings"]}
     lost, doubled, wrong = [], [], []
     covered = {bout_of.get(bet.fight_id) for bet in placed}
-    for fight_id, job_id in wanted.items():
-        if bout_of.get(fight_id) not in covered and fight_id not in unplaced:
+    for fight_id, job_id in decisions.stood.items():
+        if bout_of.get(fight_id) not in covered:
             lost.append(f"{fight_id}: job {job_id} says to bet, and no bet was placed")
     doubled += [f"bet {bet_id} was placed {n} times" for bet_id, n in _repeated(bet.id for bet in placed)]
     kept = [bet for bet in placed if not any(isinstance(end, BetVoided) for end in ends.get(bet.id, ()))]
@@ -60,16 +92,16 @@ def count_bets(
         names = " v ".join(bouts[number]["fighters"]) if number is not None else "no bout of the season"
         doubled.append(f"{names}: {times} bets that were not voided")
     for bet in placed:
-        if bet.fight_id not in wanted:
-            wrong.append(f"bet {bet.id} is on a fight on which no answer says to bet before its bell")
+        if decisions.fighters.get((bet.job_id, bet.fight_id)) != bet.fighter:
+            wrong.append(f"bet {bet.id} is on {bet.fighter}, and its answer does not say so")
         first = [end for end in ends.get(bet.id, ()) if isinstance(end, BetVoided) or end.reverses is None]
-        if not first:
+        if not first and bet.fight_id not in unnoticed:
             lost.append(f"bet {bet.id} on {bet.fighter} has no end")
         elif len(first) > 1:
             doubled.append(f"bet {bet.id} on {bet.fighter} ended {len(first)} times")
-        elif bet.fight_id in bout_of:
+        elif first and bet.fight_id in bout_of:
             wrong += _wrong_end(bet, first[0], bouts[bout_of[bet.fight_id]])
-    return Count.of(len(placed) + len(unplaced.keys() & wanted.keys()) + len(lost), lost, doubled, wrong)
+    return Count.of(len({bet.id for bet in placed}), lost, doubled, wrong)
 
 
 def _wrong_end(bet: PlacedBet, end: BetSettled | BetVoided, bout: Mapping[str, Any]) -> list[str]:

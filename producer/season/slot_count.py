@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from ledger.contracts.schedules import Schedule, ScheduleRun
-from producer.service.season.count import Count
+from producer.season.count import Count
 
 FINAL = frozenset({"succeeded", "failed", "expired", "cancelled", "skipped"})
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from ledger.contracts.bouts import bout_key, fighter_key
 from ledger.models.fight_results import FightResult
+from producer.season.count import Count
 from producer.service.played_season import PlayedListing
-from producer.service.season.count import Count
 
 
 def count_results(listings: Iterable[PlayedListing], moment: float, results: Sequence[FightResult]) -> Count:

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from ledger.contracts.feeds import RetrievalRecord
 from ledger.contracts.prices import PriceChange
+from producer.season.count import Count
 from producer.service.played_provider import PlayedRequest
 from producer.service.played_season import PlayedSeason, bookmaker_key
-from producer.service.season.count import Count
 
-ROUNDING = timedelta(milliseconds=1)
+MICROSECOND = timedelta(microseconds=1)
+ROUNDING = 10 * MICROSECOND
 """Moments are stored in microseconds, and pass through floating-point seconds on the way."""
 
 _Pair = tuple[float, float]
@@ -65,6 +66,33 @@ def readings_of(
     return readings, unknown
 
 
+def with_unlisted(
+    season: PlayedSeason,
+    readings: Sequence[Reading],
+    requests: Sequence[PlayedRequest],
+    path: str,
+    history: Mapping[str, Sequence[PriceChange]],
+) -> list[Reading]:
+    """Return readings in order, with those that left prices and are in no list: their runner was killed in between.
+
+    Such a reading is found by its prices: one of the requests that no other reading is of must have shown all of them.
+    """
+    listed = {reading.read_at for reading in readings}
+    moments = {reading.moment for reading in readings}
+    others = [each.moment for each in requests if each.sha256 and each.path == path and each.moment not in moments]
+    left: dict[datetime, list[PriceChange]] = {}
+    for change in (change for changes in history.values() for change in changes):
+        if not any(_near(listed, change.read_at)):
+            left.setdefault(change.read_at, []).append(change)
+    found = list(readings)
+    for read_at, changes in left.items():
+        shown = next((moment for moment in others if _shows(season, moment, changes)), None)
+        if shown is not None:
+            found.append(Reading(read_at, shown))
+            others.remove(shown)
+    return sorted(found, key=lambda reading: reading.moment)
+
+
 def count_quotes(
     season: PlayedSeason, readings: Sequence[Reading], history: Mapping[str, Sequence[PriceChange]]
 ) -> Count:
@@ -93,6 +121,26 @@ def count_quotes(
             lost += [f"{place}: {_show(change)} is not kept" for change in should if not _among(change, has)]
             wrong += [f"{place}: {_show(change)} was never played" for change in has if not _among(change, should)]
     return Count.of(expected, lost, doubled, wrong)
+
+
+def _near(moments: Collection[datetime], moment: datetime) -> Iterator[datetime]:
+    """Yield the moments that may be the same but for rounding."""
+    yield from (each for each in (moment, moment - MICROSECOND, moment + MICROSECOND) if each in moments)
+
+
+def _shows(season: PlayedSeason, moment: float, changes: Sequence[PriceChange]) -> bool:
+    """Return True if the provider showed all of these prices at a moment."""
+    shown: dict[tuple[str, str, str], float] = {}
+    listed = set()
+    for listing in season.listed(moment):
+        listed.add(listing.fight_id)
+        for name, prices in listing.prices_at(moment).items():
+            for fighter, price in zip(listing.fighters, _decimal(prices), strict=True):
+                shown[listing.fight_id, bookmaker_key(name), fighter] = price
+    return all(
+        change.fight_id in listed and shown.get((change.fight_id, change.bookmaker, change.fighter)) == change.price
+        for change in changes
+    )
 
 
 def _expected(season: PlayedSeason, readings: Iterable[Reading]) -> dict[str, dict[str, list[QuoteChange]]]:
