@@ -23,8 +23,8 @@ $(STAMP): $(SERVICE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
-demo: $(SERVICE) ## a simulated league end to end; DATA=folder runs it on a real fight log
-	$(BIN)/cornerman demo $(if $(DATA),--data $(DATA))
+demo: $(SERVICE) ## a simulated league and a season of it end to end; DATA=folder runs it on a real fight log
+	$(BIN)/cornerman demo $(if $(DATA),--data $(DATA),--season)
 
 test: $(STAMP) ## all tests, side by side; ARGS="-n0 -k name" to choose
 	$(BIN)/python -m pytest -n auto $(ARGS)
@@ -35,8 +35,9 @@ quick: $(STAMP) ## the unit tests that are not marked as slow, in less than a mi
 coverage: $(STAMP) ## the unit tests, with the share of lines that they run
 	$(BIN)/python -m pytest -n auto tests/unit --cov --cov-report=term:skip-covered $(ARGS)
 
-chaos: $(STAMP) ## jobs under faults, counted; SEED=7 JOBS=20000, JSON=1 for figures to read by machine
+chaos: $(STAMP) ## jobs, then a season under faults, counted; SEED=7 JOBS=20000 SEASON_CARDS=40, JSON=1 for programs
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),7) --jobs $(or $(JOBS),20000) $(if $(JSON),--json)
+	@$(BIN)/python -m tests.chaos.season --seed $(or $(SEED),7) --cards $(or $(SEASON_CARDS),40) $(if $(JSON),--json)
 
 fuzz: $(STAMP) ## mutated files through every reader; CASES=10000 SEED=1
 	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),10000) --seed $(or $(SEED),1)

@@ -27,6 +27,8 @@ from producer.service.service_process import require_modules
 
 LEAGUE_FIGHTS = 1_500
 CARDS = 3
+ROSTER, CARDS_OF_THE_ROSTER, ROSTER_PER_CARD = 260, 6, 30
+"""Fighters under contract, the cards of a season for which they suffice, and how many more each further card needs."""
 # Long enough for three events with closing odds, short enough for the model to be up to date.
 HELD_BACK_DAYS = 56
 REPLAY_SECONDS = 3_600.0
@@ -58,13 +60,19 @@ class DemoData:
     deadline: datetime | None = None
 
 
-def simulated_data(folder: Path, seed: int) -> DemoData:
-    """Simulate a league in `folder`. Raises NotInstalledError if the simulation fails."""
+def simulated_data(folder: Path, seed: int, season_cards: int = 0) -> DemoData:
+    """Simulate a league in `folder`, with a season of further cards if asked for.
+
+    Raises NotInstalledError if the simulation fails.
+    """
     require_modules("workers", "numpy", "pandas", "engine")
-    command = [sys.executable, "-m", "engine.simulation.league", "--out", str(folder)]
-    run = subprocess.run(
-        [*command, "--fights", str(LEAGUE_FIGHTS), "--seed", str(seed)], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "engine.simulation.league"]
+    if season_cards:
+        roster = ROSTER + ROSTER_PER_CARD * max(0, season_cards - CARDS_OF_THE_ROSTER)
+        command = [sys.executable, "-m", "engine.simulation.season"]
+        command += ["--cards", str(season_cards), "--roster-size", str(roster)]
+    command += ["--out", str(folder), "--fights", str(LEAGUE_FIGHTS), "--seed", str(seed)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
         raise NotInstalledError(f"the simulation failed; is cornerman[workers] installed whole?\n{run.stderr.strip()}")
     events = json.loads((folder / "feed.json").read_bytes())

@@ -50,10 +50,14 @@ class TemporaryService:
             try:
                 return self.client.wait(job_id, CHECK_SECONDS, on_progress=on_progress)
             except WaitTimeoutError:
-                _check_alive(self.process, self.log)
+                self.check_alive()
             except LedgerUnavailableError:  # the server of a busy machine may not answer for a while
-                _check_alive(self.process, self.log)
+                self.check_alive()
                 time.sleep(POLL_SECONDS)
+
+    def check_alive(self) -> None:
+        """Check that the service runs. Raises LedgerUnavailableError with the end of its log."""
+        _check_alive(self.process, self.log)
 
 
 @contextmanager

