@@ -40,7 +40,7 @@ class Server:
     def __init__(self, folder: Path, namespace: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+            self._port = int(free.getsockname()[1])
         folder.mkdir(parents=True)
         self._folder = folder
         self.clock = Clock(folder)
@@ -94,9 +94,14 @@ class Server:
             yield
             self.start()
 
-    def url(self, user: str) -> str:
-        """Return the URL under which a user comes in."""
-        return url_of(f"127.0.0.1:{self._port}", user)
+    @property
+    def port(self) -> int:
+        """The port on which it listens."""
+        return self._port
+
+    def url(self, user: str, port: int | None = None) -> str:
+        """Return the URL under which a user comes in, by another port if a proxy listens there."""
+        return url_of(f"127.0.0.1:{port or self._port}", user)
 
     def refused(self) -> set[str]:
         """Return what users were refused by the ACL so far."""
