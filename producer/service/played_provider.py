@@ -129,8 +129,7 @@ class PlayedProvider:
         self._faults: deque[ProviderFault] = deque()
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), type("_Bound", (_Handler,), {"provider": self}))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", port), type("_Bound", (_Handler,), {"provider": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, name="played provider", daemon=True)
 
     def __enter__(self) -> Self:
@@ -215,6 +214,13 @@ class PlayedProvider:
                 "x-requests-used": str(self._used),
                 "x-requests-last": str(cost),
             }
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Print nothing: readers are killed while they read."""
 
 
 class _Handler(BaseHTTPRequestHandler):
