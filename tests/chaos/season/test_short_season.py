@@ -10,7 +10,7 @@ from tests.chaos.season.faults import SeasonFault
 from tests.chaos.season.run import SeasonPlan, run_season
 from tests.chaos.season.table import lines, summary
 
-SHORT = SeasonPlan(seed=3, cards=3, seconds_per_card=12.0, fault_seconds=2.0, outage_seconds=1.0)
+SHORT = SeasonPlan(seed=3, cards=3, fights_per_card=6, seconds_per_card=12.0, fault_seconds=2.0, outage_seconds=1.0)
 
 
 @pytest.mark.timeout(600)  # it waits long for what does not come, to say what it is

@@ -15,6 +15,7 @@ from engine.training.train import train_ensemble
 from tests.support.small_models import small_config
 
 LEAGUE_FIGHTS = 500
+MARKET_BLINDNESS = 0.5
 ROSTER_SHARE = 4
 """Fighters under contract for each bout of the season; small weight classes run out of them first."""
 
@@ -23,7 +24,10 @@ def small_season(seed: int, cards: int, fights_per_card: int) -> Season:
     """Return a season whose fighters suffice."""
     roster_size = max(240, ROSTER_SHARE * cards * fights_per_card)
     fights = max(LEAGUE_FIGHTS, 2 * roster_size)
-    league = LeagueConfig(fights=fights, seed=seed, roster_size=roster_size, upcoming_cards=0)
+    # A market that is blind to a part of what decides leaves something to bet on.
+    league = LeagueConfig(
+        fights=fights, seed=seed, roster_size=roster_size, upcoming_cards=0, market_blindness=MARKET_BLINDNESS
+    )
     return simulate_season(SeasonConfig(league=league, cards=cards, fights_per_card=fights_per_card))
 
 
