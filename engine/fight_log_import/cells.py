@@ -7,7 +7,6 @@ from datetime import date, datetime
 
 CM_PER_INCH = 2.54
 BLANKS = ("", "--", "---", "nan", "None")
-MAX_ROUNDS = 20
 
 _DAY_FORMATS = ("%B %d, %Y", "%b %d, %Y", "%b. %d, %Y", "%Y-%m-%d")
 _HEIGHT = re.compile(r"(\d)' ?(\d{1,2})\"?")

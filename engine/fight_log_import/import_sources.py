@@ -35,6 +35,7 @@ LAST_IMPORT_FILE = "last-import.json"
 """The complete report of the last import, in the folder of the log."""
 MAX_ROUNDS = 10
 MAX_FAULTS_IN_MESSAGE = 10
+OF_LOG = " of the log, "  # in the places of rows that are not of a source
 
 
 class FaultyImportError(ValidationError):
@@ -281,8 +282,8 @@ def _merge_checked(
         if not checked.listed:
             clean = FightLog(frames["fights"], frames["stat_lines"], frames["fighters"])
             return _Outcome(clean, table, merged, closes, _distinct(faults), checked.whole)
-        of_log = {place.file for places in checked.places.values() for place in places if place.line is None}
-        listed += [fault for fault in checked.listed if fault.file not in of_log] or checked.listed
+        # A fight that contradicts one of the log makes both rows faulty; what to correct is in the source.
+        listed += [fault for fault in checked.listed if OF_LOG not in fault.file] or checked.listed
         if not _leave_out_faulty(records, checked, sources, merged, (leave_out, keep)):
             break
     raise FaultyImportError(_distinct(listed))
@@ -340,7 +341,7 @@ def _check(records: LogRecords, places: dict[str, Place]) -> tuple[dict[str, pd.
         frames[name] = pd.DataFrame(listed, columns=columns)
         sources[name] = TableSource(name)
         keys = "fighter_id" if name == "fighters" else "fight_id"
-        faults.places[name] = [places.get(row[keys], Place(f"{name} of the log, {row[keys]}")) for row in listed]
+        faults.places[name] = [places.get(row[keys], Place(f"{name}{OF_LOG}{row[keys]}")) for row in listed]
     clean = clean_log_tables(frames, sources, faults)
     latest = datetime.now(UTC).date() + timedelta(days=1)
     check_plausibility(clean["fights"], clean["fighters"], sources, latest, faults)

@@ -50,7 +50,7 @@ class Link:
 
 @dataclass
 class LinkTable:
-    """Links by source id, and the source ids of each fight and fighter."""
+    """Links by source id."""
 
     _links: dict[tuple[str, str, str], Link] = field(default_factory=dict)
 
@@ -66,10 +66,6 @@ class LinkTable:
         """Yield the links, sorted."""
         return iter(sorted(self._links.values(), key=lambda link: (link.kind, link.source, link.source_id)))
 
-    def __len__(self) -> int:
-        """Return the number of links."""
-        return len(self._links)
-
     def get(self, kind: Kind, source: str, source_id: str) -> Link | None:
         """Return the link of a source id; None without one."""
         return self._links.get((kind, source, source_id))
@@ -81,14 +77,6 @@ class LinkTable:
     def copy(self) -> LinkTable:
         """Return a copy."""
         return LinkTable(dict(self._links))
-
-    def by_log_id(self, kind: Kind) -> dict[str, list[Link]]:
-        """Return the links to each id of the log."""
-        found: dict[str, list[Link]] = {}
-        for link in self:
-            if link.kind == kind:
-                found.setdefault(link.log_id, []).append(link)
-        return found
 
 
 def write_links(table: LinkTable) -> str:

@@ -95,7 +95,6 @@ class CleanSource:
     stat_lines: dict[str, dict[str, Record]]
     fighters: dict[str, Record]
     places: dict[str, Place]
-    line_places: dict[str, Place]
     columns: Mapping[str, str]
     faults: list[ImportFault]
     notes: list[str]
@@ -165,7 +164,6 @@ def clean_source(tables: SourceTables) -> CleanSource:
         stat_lines={fight: pair for fight, pair in whole.items() if fight in fights},
         fighters={record["fighter_id"]: record for record in records["fighters"]},
         places=places,
-        line_places=line_places,
         columns=tables.fights.names,
         faults=[*tables.faults, *faults.listed],
         notes=tables.notes,

@@ -391,3 +391,31 @@ def test_scores_are_read_and_faulty_entries_named(league: FightLog, tmp_path: Pa
         "feeds change ids"
     )
     assert listed(later, "disagrees") == ["s2"]
+
+
+def test_an_impossible_biography_is_left_out_and_its_fights_are_not(league: FightLog, tmp_path: Path) -> None:
+    folder, ids = tmp_path / "log", list(league.fights["fight_id"])
+    import_into(folder, write_ufcstats(league, tmp_path / "first", ids[:50]))
+    red = league.fights["red_id"].iloc[2]
+    fighters = plain(league.fighters)
+    fighters.loc[fighters["fighter_id"] == red, "date_of_birth"] = pd.Timestamp("2024-01-01")
+    later = FightLog(league.fights, league.stat_lines, fighters)
+    result = import_into(folder, write_ufcstats(later, tmp_path / "second"), at=FIRST, skip=True)
+    assert set(result.added_fights) == set(ids[50:])
+    assert [fault.column == "date_of_birth" for fault in result.faults] == [True]
+    log = read_fight_log(folder)
+    known = league.fighters.set_index("fighter_id")["date_of_birth"]
+    assert log.fighters.set_index("fighter_id").loc[red, "date_of_birth"] == known[red]
+
+
+def test_feeds_may_drop_their_events(league: FightLog, tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    import_into(folder, write_ufcstats(league, tmp_path / "export"))
+    names = dict(zip(league.fighters["fighter_id"], league.fighters["name"], strict=True))
+    feed = [
+        FeedResult(fight["fight_id"], fight["date"].date(), (names[fight["red_id"]], names[fight["blue_id"]]))
+        for fight in league.fights.to_dict("records")
+    ]
+    options = ImportOptions(known_at=FIRST)
+    import_sources(folder, [], options, [from_feed_results(feed)])
+    assert import_sources(folder, [], options, [from_feed_results([feed[0], feed[-1]])]).cases == []
