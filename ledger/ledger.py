@@ -220,7 +220,7 @@ class Ledger:
         caller
             Who submits: stored with the job and returned in its outcome. By default that of the settings
             (CORNERMAN_CALLER). A job that exists keeps its first caller.
-        not_before, after, supersede, supersedes
+        **conditions
             When the job is queued, and which cards it replaces: see `ledger.jobs.conditions.SubmitConditions`. A job
             that exists keeps its first conditions, and replaces nothing more.
 

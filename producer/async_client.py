@@ -166,15 +166,12 @@ class AsyncClient:
             Return only after the server has written the job to disk.
         caller
             Name of who submits the job; default: `CORNERMAN_CALLER`. A job that exists keeps its first caller.
-        not_before
-            The job waits until this time of the server's clock, and is queued then.
-        after
-            Id of a job that has to succeed first. If that job ends otherwise, this one fails as `predecessor_failed`.
-        supersede
-            True: a card replaces the earlier jobs of the same card_id, model, options and caller. Those that wait or
-            are queued end as cancelled with the code `superseded`; the others are marked with `superseded_by`.
-        supersedes
-            A card_id, or the id of a job, that the card replaces, too, such as the card before its start moved.
+        **conditions
+            `not_before`: time until which the job stays `waiting`. `after`: id of a job that has to succeed first; if
+            it ends otherwise, this one fails as `predecessor_failed`. `supersede=True`: a card replaces the earlier
+            jobs of the same card_id, model, options and caller; those that wait or are queued end as cancelled with
+            the code `superseded`, the others are marked with `superseded_by`. `supersedes`: a card_id, or the id of a
+            job, that the card replaces, too, such as the card before its start moved.
 
         Returns
         -------
@@ -226,7 +223,7 @@ class AsyncClient:
             The jobs.
         keys
             Id of each job, or None for a digest of its content.
-        correlation_id, durable, caller, not_before, after, supersede, supersedes
+        correlation_id, durable, caller, **conditions
             As in `enqueue`, for each of the jobs.
 
         Raises
