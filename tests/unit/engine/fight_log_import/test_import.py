@@ -26,6 +26,8 @@ from engine.fight_log_import.score_feed import FeedResult, from_feed_results
 from tests.support.fight_exports import as_exported, write_kaggle_raw, write_ufcstats, write_ultimate
 from tests.support.small_models import small_league
 
+pytestmark = pytest.mark.slow  # each writes exports and imports them several times
+
 FIRST, SECOND, THIRD = (datetime(2026, month, 1, tzinfo=UTC) for month in (3, 4, 5))
 
 

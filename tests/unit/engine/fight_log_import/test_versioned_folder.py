@@ -21,6 +21,8 @@ from ledger.dataset_files import folder_digest
 from tests.support.small_models import small_league
 from workers.handlers.training.training_data import pin_data
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[4]
 
 KILLED = """
@@ -78,7 +80,6 @@ def replace_by(log: FightLog) -> Callable[[Path], None]:
     return lambda folder: write_fight_log(log, folder)
 
 
-@pytest.mark.slow
 def test_a_kill_at_any_step_leaves_the_old_or_the_new_log(tmp_path: Path) -> None:
     """The digest is over the bytes of the three tables, so that a mix has another one."""
     folder, newer = tmp_path / "log", tmp_path / "newer"
