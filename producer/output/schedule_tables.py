@@ -43,8 +43,9 @@ def schedule_table(status: ScheduleStatus) -> Table:
     catch_up = f"all, at most {schedule.max_catch_up}" if schedule.catch_up == "all" else schedule.catch_up
     following = NOTHING
     if status.next_slot is not None:
-        local = status.next_slot.astimezone(ZoneInfo(schedule.zone))
-        following = f"{moment(status.next_slot)} UTC, {moment(local)} {schedule.zone}"
+        following = f"{moment(status.next_slot)} UTC"
+        if schedule.zone != "UTC":
+            following += f", {moment(status.next_slot.astimezone(ZoneInfo(schedule.zone)))} {schedule.zone}"
     fields = {
         "cron": f"{schedule.cron} ({schedule.zone})",
         "jobs": jobs_text(schedule),
