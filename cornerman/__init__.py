@@ -14,6 +14,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from ledger.contracts.bets import PlacedBet
+from ledger.contracts.chains import ChainState, ChainStatus
 from ledger.contracts.failures import (
     Failure,
     FailureCode,
@@ -136,6 +137,8 @@ __all__ = [
     "BundleNotFoundError",
     "CardReport",
     "CardSubmission",
+    "ChainState",
+    "ChainStatus",
     "CheckHealth",
     "Client",
     "CollectGarbage",

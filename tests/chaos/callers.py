@@ -31,6 +31,10 @@ DURABLE_SHARE = 0.1
 TWICE_SHARE = 0.1
 CANCEL_SHARE = 0.3  # of the bursts: one job of each
 HURRY_SECONDS = 2.0
+WAIT_SECONDS = 3.0  # at most until the time before which a job may not begin
+WAITING_SHARE = 0.3  # of the bursts: jobs that wait for a time, jobs that wait for one of the burst, and cards
+WAITING_MOST = 5  # of each
+OLDER_SHARE = 0.2  # of the cards: their prices are older than those of the card before
 URGENT_SECONDS = 86_400.0
 
 Answer = TypeVar("Answer")
@@ -76,6 +80,10 @@ class Submitter:
                 self._submit(tasks, durable=self._rng.random() < DURABLE_SHARE)
             if self._rng.random() < CANCEL_SHARE:
                 self.cancel(self._rng.choice(tasks).job_id)
+            for make in (self._timed, self._following, self._card):
+                if self._rng.random() < WAITING_SHARE:
+                    for _ in range(self._rng.randint(1, WAITING_MOST)):
+                        self._submit_waiting(make(self._rng.choice(tasks)))
             number += burst
             with self._due_changed:
                 self._due_seconds += burst / self._jobs_per_second
@@ -104,6 +112,47 @@ class Submitter:
         if task.behaviour is Behaviour.HURRY:
             return _with_deadline(task, self._rng.uniform(0, HURRY_SECONDS))
         return task
+
+    def _timed(self, _: Task) -> Task:
+        begin = datetime.now(UTC) + timedelta(seconds=self._rng.uniform(0, WAIT_SECONDS))
+        return msgspec.structs.replace(self._more(), not_before=begin)
+
+    def _following(self, before: Task) -> Task:
+        """Return a job that waits for another, and every second time for a time as well."""
+        timed = self._timed(before)
+        return msgspec.structs.replace(
+            timed, after=before.job_id, not_before=timed.not_before if timed.number % 2 else None
+        )
+
+    def _card(self, _: Task) -> Task:
+        older = self._rng.random() < OLDER_SHARE
+        priced_at = datetime.now(UTC) - timedelta(seconds=self._rng.uniform(60, 120) if older else 0)
+        return msgspec.structs.replace(self._more(), behaviour=Behaviour.CARD, priced_at=priced_at)
+
+    def _more(self) -> Task:
+        """Return a job besides the mix."""
+        return make_task(self._seed, next(self._urgent_numbers), self._rng, Behaviour.ANSWER)
+
+    def _submit_waiting(self, task: Task) -> None:
+        """Submit a job that waits or supersedes; what it follows may have failed, and a newer card may be known."""
+        try:
+            insist(
+                lambda: self._ledger.submit(
+                    task.job(),
+                    key=task.job_id,
+                    not_before=task.not_before,
+                    after=task.after,
+                    supersede=task.behaviour is Behaviour.CARD,
+                )
+            )
+        except JobRefusedError as refused:
+            if refused.failure.code not in (FailureCode.PREDECESSOR_FAILED, FailureCode.SUPERSEDED):
+                raise
+            self.refused += 1
+        else:
+            self.accepted[task.job_id] = task
+            if self._rng.random() < TWICE_SHARE:
+                self.cancel(task.job_id)
 
     def _submit(self, tasks: list[Task], *, durable: bool) -> None:
         jobs, keys = [task.job() for task in tasks], [task.job_id for task in tasks]

@@ -8,7 +8,8 @@ handlers tells which attempts began. A job is
     hanging     accepted, and without an outcome after the time to finish
     duplicated  more than once in the stream of outcomes
     unexpected  ended otherwise than is right for it, took too many workers down, or its outcome was replaced, invented,
-                or came after too many attempts; or the index of jobs differs from the records
+                or came after too many attempts; it began before its time or without the job that it waits for; a card
+                is superseded by an older one; or the index of jobs differs from the records
 
 The webhook of the run is told of every outcome: a job of which it is not is lost, too, and one that came before an
 earlier one of the same card is unexpected. What comes again does not count.
@@ -21,13 +22,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.job_state import JobState, JobStatus, Outcome
 from ledger.contracts.reports import TrainingReport
-from tests.chaos.jobs import ENDINGS, SUCCEEDED, Task, right_report
+from ledger.jobs.job_history import JobEvent, JobEventKind
+from tests.chaos.jobs import ENDINGS, SUCCEEDED, Behaviour, Task, card_id, right_card_report, right_report
 from tests.chaos.relay import card_of
 
 
@@ -56,6 +61,7 @@ class Evidence:
     `models` are the digests of what the trainings must come to, made without a queue; `parts` are of all trainings.
     `index_differences` are the entries of the index that no record calls for, and those that are missing. `order` are
     the jobs in the order of the stream, and `posted` those of what the webhook accepted, as it came; None without one.
+    `events` are the histories of the jobs that had to wait.
     """
 
     accepted: Mapping[str, Task]
@@ -73,6 +79,7 @@ class Evidence:
     index_differences: Sequence[str] = ()
     order: Sequence[str] = ()
     posted: Sequence[str] | None = None
+    events: Mapping[str, Sequence[JobEvent]] = field(default_factory=dict)
 
 
 @dataclass
@@ -113,6 +120,7 @@ def check(evidence: Evidence) -> Verdict:
         elif part.state not in (JobState.SUCCEEDED, JobState.CANCELLED) or part.attempt > evidence.max_attempts:
             found.unexpected.append(f"{part.job_id}, a part of {part.of}, is {part.state} at attempt {part.attempt}")
     found.unexpected += evidence.index_differences
+    found.unexpected += _wrongly_superseded(evidence)
     if evidence.posted is not None:
         found.lost += [
             f"the outcome of {job_id} was not delivered"
@@ -142,13 +150,14 @@ def ending(outcome: Outcome) -> str:
 def _oddities(evidence: Evidence, task: Task, outcome: Outcome) -> Iterator[str]:
     """Say what is wrong with an outcome: nothing, where all is well."""
     ended = ending(outcome)
-    allowed = _allowed(task, evidence.cancels.get(task.job_id, Cancel.NEVER_ASKED), outcome)
+    allowed = _allowed(evidence, task, evidence.cancels.get(task.job_id, Cancel.NEVER_ASKED), outcome)
     if ended not in allowed:
         yield f"({task.behaviour}) ended as {ended} at attempt {outcome.attempt}, not as {' or '.join(sorted(allowed))}"
     if (ended == SUCCEEDED) != (outcome.state is JobState.SUCCEEDED):
         yield f"is {outcome.state} and ended as {ended}"
     if ended == SUCCEEDED and not _right(evidence, task, outcome):
         yield f"has a wrong answer: {outcome.report}"
+    yield from _began_early(evidence, task)
     if outcome.attempt > evidence.max_attempts:
         yield f"had {outcome.attempt} attempts"
     if evidence.taken_down[task.job_id] > evidence.max_attempts:
@@ -162,20 +171,72 @@ def _oddities(evidence: Evidence, task: Task, outcome: Outcome) -> Iterator[str]
     followed = evidence.followed.get(task.job_id)
     if followed is None or not evidence.stream[task.job_id]:
         yield "has an outcome that those who follow were not told"
-    elif followed != outcome:
+    elif replace(followed, superseded_by=None) != replace(outcome, superseded_by=None):
         yield f"had its outcome replaced: {followed} by {outcome}"
 
 
 def _right(evidence: Evidence, task: Task, outcome: Outcome) -> bool:
+    if task.behaviour is Behaviour.CARD:
+        return outcome.report == right_card_report(task.card())
     if task.training is None:
         return outcome.report == right_report(task.check())
     return isinstance(outcome.report, TrainingReport) and outcome.report.model == evidence.models[task.job_id]
 
 
-def _allowed(task: Task, cancel: Cancel, outcome: Outcome) -> frozenset[str]:
+def _began_early(evidence: Evidence, task: Task) -> Iterator[str]:
+    """Say if a job was claimed before it was queued, or queued before its time or without the job before it."""
+    events = evidence.events.get(task.job_id, ())
+    claimed = next((event for event in events if event.event is JobEventKind.CLAIMED), None)
+    queued = next((event for event in events if event.event is JobEventKind.QUEUED), None)
+    if claimed is None:
+        return
+    submitted_in_time = task.not_before is None or events[0].at >= task.not_before
+    if queued is None and not ((submitted_in_time and task.after is None) or _succeeded(evidence, task.after)):
+        yield "was claimed without having been queued"
+    if queued is not None and task.not_before is not None and queued.at < task.not_before:
+        yield f"was queued at {queued.at}, before {task.not_before}"
+    if task.after is not None and not _succeeded(evidence, task.after):
+        yield f"was claimed, and {task.after} did not succeed"
+
+
+def _succeeded(evidence: Evidence, job_id: str | None) -> bool:
+    outcome = None if job_id is None else evidence.outcomes.get(job_id)
+    return outcome is not None and outcome.state is JobState.SUCCEEDED
+
+
+def _wrongly_superseded(evidence: Evidence) -> Iterator[str]:
+    """Say which cards are superseded by older ones, and which are not superseded by the newest of their event."""
+    newest: dict[str, Task] = {}
+    for task in evidence.accepted.values():  # as they came
+        if task.behaviour is not Behaviour.CARD:
+            continue
+        before = newest.get(card_id(task.number))
+        if before is None or _priced(task) >= _priced(before):
+            newest[card_id(task.number)] = task
+    for job_id, task in evidence.accepted.items():
+        if task.behaviour is not Behaviour.CARD:
+            continue
+        last = newest[card_id(task.number)].job_id
+        by = evidence.statuses[job_id].superseded_by
+        if (by is None) != (job_id == last):
+            yield f"{job_id} is superseded by {by or 'no job'}, and the newest of its card is {last}"
+        elif by is not None and (by not in evidence.accepted or _priced(evidence.accepted[by]) < _priced(task)):
+            yield f"{job_id} is superseded by {by}, which is older"
+
+
+def _priced(task: Task) -> datetime:
+    return task.priced_at or datetime.min.replace(tzinfo=UTC)
+
+
+def _allowed(evidence: Evidence, task: Task, cancel: Cancel, outcome: Outcome) -> frozenset[str]:
     if cancel is Cancel.CONFIRMED:
         return frozenset({FailureCode.CANCELLED})
     allowed = ENDINGS[task.behaviour]
+    before = None if task.after is None else evidence.outcomes.get(task.after)
+    if before is not None and before.state is not JobState.SUCCEEDED:
+        allowed = frozenset({FailureCode.PREDECESSOR_FAILED})
+    if task.behaviour is Behaviour.CARD and outcome.superseded_by is None:
+        allowed -= {FailureCode.SUPERSEDED}
     if task.deadline is not None:
         # Both are times of the server; it alone decides, whatever the workers' clocks say.
         allowed -= {SUCCEEDED if outcome.settled_at >= task.deadline else FailureCode.EXPIRED}

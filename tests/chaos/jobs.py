@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.jobs import CheckHealth, PredictCard, TrainEnsemble
+from ledger.contracts.jobs import CheckHealth, Fight, Fighter, PredictCard, TrainEnsemble
 from ledger.contracts.reports import HealthCheck, HealthReport
 
 SUCCEEDED = "succeeded"
@@ -25,6 +25,15 @@ ONE_IN_TEN = 10
 HANG_LIMIT_SECONDS = 1.0
 LIMIT_SECONDS = 120.0
 TRAINING_SECONDS = 600.0
+
+
+CARDS = 10
+EVENT_START = datetime(2099, 1, 1, tzinfo=UTC)
+
+
+def card_id(number: int) -> str:
+    """Return the card of the task with this number: every tenth is of the same."""
+    return f"chaos card {number % CARDS}"
 
 
 class Behaviour(StrEnum):
@@ -43,6 +52,7 @@ class Behaviour(StrEnum):
     SYSTEM_EXIT = "system_exit"  # raises SystemExit, each time
     OS_EXIT = "os_exit"  # leaves without a word, each time
     KILL_ITSELF = "kill_itself"  # sends itself a SIGKILL, each time
+    CARD = "card"  # a card that supersedes the earlier ones of its event, answered at once
     TRAIN = "train"  # a real training in parts; its answer is that of a training without any queue
 
 
@@ -61,6 +71,7 @@ ENDINGS: dict[Behaviour, frozenset[str]] = {
     Behaviour.SYSTEM_EXIT: frozenset({FailureCode.WORKER_LOST}),
     Behaviour.OS_EXIT: frozenset({FailureCode.WORKER_LOST}),
     Behaviour.KILL_ITSELF: frozenset({FailureCode.WORKER_LOST}),
+    Behaviour.CARD: frozenset({SUCCEEDED, FailureCode.SUPERSEDED}),  # the checker compares the prices' times
     Behaviour.TRAIN: frozenset({SUCCEEDED}),
 }
 
@@ -112,7 +123,10 @@ newer_job_decoder = msgspec.json.Decoder(PredictCard | TrainEnsemble | NewerChec
 
 
 class Task(Struct, frozen=True):
-    """A job of the run. `milliseconds` is how long its handler works; `training` is what it is, where it is one."""
+    """A job of the run. `milliseconds` is how long its handler works; `training` is what it is, where it is one.
+
+    `not_before` and `after` are what it waits for; `priced_at` is when the prices of a card were read.
+    """
 
     seed: int
     number: int
@@ -120,15 +134,25 @@ class Task(Struct, frozen=True):
     milliseconds: float
     deadline: datetime | None = None
     training: TrainEnsemble | None = None
+    not_before: datetime | None = None
+    after: str | None = None
+    priced_at: datetime | None = None
 
     @property
     def job_id(self) -> str:
         """The key under which it is submitted."""
         return f"chaos-{self.number}"
 
-    def job(self) -> NewerCheckHealth | TrainEnsemble:
+    def job(self) -> NewerCheckHealth | TrainEnsemble | PredictCard:
         """Return the job as it is submitted."""
-        return self.training or self.check()
+        return self.card() if self.behaviour is Behaviour.CARD else self.training or self.check()
+
+    def card(self) -> PredictCard:
+        """Return the job as it is submitted where it is a card."""
+        fight = Fight(id="1", fighters=(Fighter(name="Ana"), Fighter(name="Bea")))
+        return PredictCard(
+            card_id=card_id(self.number), event_start=EVENT_START, fights=(fight,), priced_at=self.priced_at
+        )
 
     def check(self) -> NewerCheckHealth:
         """Return the job as it is submitted where it is no training."""
@@ -166,11 +190,19 @@ def make_training(seed: int, number: int, league: Path, part_refits: int) -> Tas
     return Task(seed, number, Behaviour.TRAIN, 0.0, training=training)
 
 
-def limit_seconds(job: CheckHealth | TrainEnsemble) -> float:
+def limit_seconds(job: CheckHealth | TrainEnsemble | PredictCard) -> float:
     """Return the time limit of a job: short for one that hangs, long enough for every fault for all others."""
     if isinstance(job, TrainEnsemble):
         return TRAINING_SECONDS
+    if isinstance(job, PredictCard):
+        return LIMIT_SECONDS
     return HANG_LIMIT_SECONDS if f":{Behaviour.HANG}:" in job.nonce else LIMIT_SECONDS
+
+
+def right_card_report(card: PredictCard) -> HealthReport:
+    """Compute the answer to a card of the run."""
+    check = HealthCheck(name="answer", passed=True, detail=f"{card.card_id} {card.priced_at}")
+    return HealthReport(status="healthy", checks=(check,), model=card.model, memory_mb=0.0)
 
 
 def right_report(job: CheckHealth) -> HealthReport:

@@ -19,9 +19,9 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import ValidationError
-from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.jobs import CheckHealth, PredictCard
 from ledger.contracts.reports import HealthReport
-from tests.chaos.jobs import Behaviour, NewerHealthReport, right_report
+from tests.chaos.jobs import Behaviour, NewerHealthReport, right_card_report, right_report
 from workers.__main__ import main
 from workers.jobs.context import JobContext
 from workers.jobs.registry import HANDLERS
@@ -61,6 +61,12 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
     return report
 
 
+def answer_card(job: PredictCard, context: JobContext) -> HealthReport:
+    """Answer a card at once."""
+    _note(context.claim.job_id)
+    return right_card_report(job)
+
+
 def _go_down(how: Behaviour, job_id: str) -> None:
     """End this process, after a note of it, which would be one too many if a SIGTERM in between released the job."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -93,4 +99,4 @@ if __name__ == "__main__":
     faulthandler.register(TELL)
     _falsify_clock(Path(os.environ[CLOCK]))
     trainings = {kind: HANDLERS[kind] for kind in ("train_ensemble", "train_part")}
-    sys.exit(main(handlers={"check_health": probe, **trainings}))
+    sys.exit(main(handlers={"check_health": probe, "predict_card": answer_card, **trainings}))

@@ -1,7 +1,7 @@
 """`python -m tests.chaos.relay`: a relay for which every tenth job is of the same card.
 
-The jobs of a chaos run are no cards. So that there is an order to keep, the ordering key of a job is made of its
-number. Everything else is the relay as it is.
+Few jobs of a chaos run are cards. So that there is an order to keep, the ordering key of a job is made of its number,
+as the card_id of a card is. Everything else is the relay as it is.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from unittest.mock import patch
 
 from gateway.webhooks.__main__ import main
 from ledger.webhooks import events
+from tests.chaos.jobs import CARDS, card_id
 
-CARDS = 10
 _real_key = events.ordering_key
 
 
@@ -23,7 +23,7 @@ def card_of(job_id: str) -> int:
 
 def _key(text: str) -> str:
     word, _, job_id = text.partition(" ")
-    return _real_key(f"card {card_of(job_id)}" if word == "job" else text)
+    return _real_key(f"card {card_id(card_of(job_id))}" if word == "job" else text)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from ledger.contracts.job_state import Outcome
+from ledger.jobs.outcome_reader import OutcomesMissedError
 from ledger.ledger import Ledger, LedgerSettings, RunningJob
 from tests.chaos import probe
 from tests.chaos.callers import Follower, Submitter, insist
@@ -161,7 +162,8 @@ def gather(
     posted: Sequence[str],
 ) -> Evidence:
     """Ask the ledger at the end for everything that it has, to be held against what was noted meanwhile."""
-    order = [outcome.job_id for _, outcome in ledger.follow("0", idle_seconds=1.0)]
+    missed: list[OutcomesMissedError] = []  # the checker finds which
+    order = [outcome.job_id for _, outcome in ledger.follow("0", idle_seconds=1.0, on_missed=missed.append)]
     return Evidence(
         accepted=accepted,
         cancels=cancels,
@@ -178,6 +180,11 @@ def gather(
         models=right_models(accepted),
         parts=list(part_records(ledger)),
         index_differences=index_differences(ledger),
+        events={
+            job_id: ledger.job_histories.get(job_id).events
+            for job_id, task in accepted.items()
+            if task.not_before is not None or task.after is not None
+        },
     )
 
 

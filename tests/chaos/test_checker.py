@@ -15,12 +15,13 @@ from msgspec.structs import replace
 from ledger.contracts.codec import decode_job
 from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.job_state import JobState, JobStatus, Outcome
-from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.jobs import CheckHealth, PredictCard
 from ledger.contracts.reports import TrainingReport
+from ledger.jobs.outcome_reader import OutcomesMissedError
 from ledger.ledger import Claim, Ledger, LedgerSettings
 from ledger.server import lua_scripts
 from tests.chaos.checker import Cancel, Evidence, PartRecord, Verdict, check
-from tests.chaos.jobs import Behaviour, Task, make_training, right_report
+from tests.chaos.jobs import Behaviour, Task, make_training, right_card_report, right_report
 from tests.chaos.probe import DOWN
 from tests.chaos.run import gather
 
@@ -52,6 +53,9 @@ BROKEN = {
     "never gives up": ("reap", "attempts < max_attempts", "true", "hanging"),
     "lists an ended job as open": ("settle", "remove_entry(kind_index(kind, 'queued'), id)", "", "unexpected"),
     "lists no ended job": ("settle", "add_entry(kind_index(kind, state), submitted, id)", "", "unexpected"),
+    "begins before the time": ("submit", "if begin > now or state then", "if state then", "unexpected"),
+    "begins after a job that failed": ("settle", "elseif state ~= 'succeeded' then", "elseif false then", "unexpected"),
+    "supersedes nothing": ("submit", "replace(job.id, job.state, id)", "", "unexpected"),
     "keeps no dead letter": ("reap", "redis.call('ZADD', ns .. 'dead', now_text, id)", "", "unexpected"),
 }
 
@@ -69,7 +73,15 @@ def play(ledger: Ledger) -> Verdict:
     """Work off some jobs as a small fleet would: some workers die, and some come back with their answer too late."""
     behaviours = [Behaviour.ANSWER] * 12 + [Behaviour.INVALID, Behaviour.KILL_ITSELF]
     asked = [Task(0, number, behaviour, 0.0) for number, behaviour in enumerate(behaviours)]
-    accepted = {ledger.submit(task.job(), key=task.job_id).job_id: task for task in asked}
+    begin = datetime.fromtimestamp(ledger.server.time() + 0.1, UTC)
+    asked += [
+        Task(0, 14, Behaviour.ANSWER, 0.0, not_before=begin),
+        Task(0, 15, Behaviour.ANSWER, 0.0, after="chaos-1"),
+        Task(0, 16, Behaviour.ANSWER, 0.0, after="chaos-12"),  # which is invalid
+        Task(0, 20, Behaviour.CARD, 0.0, priced_at=begin),
+        Task(0, 30, Behaviour.CARD, 0.0, priced_at=begin + timedelta(seconds=1)),
+    ]
+    accepted = {submit(ledger, task): task for task in asked}
     begun: Counter[str] = Counter()
     frozen: list[Claim] = []
     deadline_seconds = time.monotonic() + PATIENCE_SECONDS
@@ -84,14 +96,25 @@ def play(ledger: Ledger) -> Verdict:
                 begun[f"{DOWN}{claim.job_id}"] += 1
             else:
                 settle(ledger, task, claim)
-    followed = {outcome.job_id: outcome for _, outcome in ledger.follow("0", idle_seconds=0.1)}
+    gone: list[OutcomesMissedError] = []  # of a ledger that tells nobody
+    outcomes = ledger.follow("0", idle_seconds=0.1, on_missed=gone.append)
+    followed = {outcome.job_id: outcome for _, outcome in outcomes}
     for claim in frozen:
         settle(ledger, accepted[claim.job_id], claim)
     return check(gather(ledger, accepted, {}, followed, begun, list(followed)))
 
 
+def submit(ledger: Ledger, task: Task) -> str:
+    superseding = task.behaviour is Behaviour.CARD
+    options = {"not_before": task.not_before, "after": task.after, "supersede": superseding}
+    return ledger.submit(task.job(), key=task.job_id, **options).job_id  # type: ignore[arg-type]
+
+
 def settle(ledger: Ledger, task: Task, claim: Claim) -> None:
     job = decode_job(claim.payload)
+    if isinstance(job, PredictCard):
+        ledger.settle(claim, right_card_report(job))
+        return
     assert isinstance(job, CheckHealth)
     invalid = Failure(code=FailureCode.INVALID_INPUT, message="the features are wrong")
     ledger.settle(claim, invalid if task.behaviour is Behaviour.INVALID else right_report(job))
