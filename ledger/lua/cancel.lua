@@ -8,7 +8,7 @@ allow_writes_when_full()
 local cancelled = 0
 for index = 1, #ARGV - HEADER do
   local state = get_field(arg(index), 'state')
-  if OPEN[state] then
+  if is_open(state) then
     fail_job(arg(index), 'cancelled', 'cancelled', 'the caller cancelled the job while it was ' .. state, {})
     cancelled = cancelled + 1
   end

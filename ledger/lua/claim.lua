@@ -39,8 +39,7 @@ for _, entry in ipairs(redis.call('ZRANGEBYLEX', ns .. 'held', '[' .. owner .. '
   end
 end
 expire_overdue(queue)
-look_at_waiting(100)
-settle_successors()
+settle_successors(100)
 
 local controls = redis.call('HGETALL', ns .. 'controls')
 if #controls > 0 then

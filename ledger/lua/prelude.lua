@@ -8,7 +8,7 @@
 --     place              its member in the queue: 16 digits of arrival, ':', id
 --     first              '1' if it goes before all others
 --     state              waiting | queued | running | succeeded | failed | expired | cancelled
---     not_before (ms), after (id)   what it waits or waited for, if it had to wait: see look_at
+--     not_before (ms), after (id)   what it waits or waited for, if it had to wait: see settle_successors
 --     pending            '1' while the job `after` has not succeeded
 --     queued (ms)        when it was queued, if it had to wait
 --     followed           '1' if jobs wait or waited for it
@@ -40,7 +40,8 @@
 -- <ns>:turns             hash    '<queue>#': the last number in that order, '<queue>@': the number of who had the last
 --                                turn; and see claim.lua
 -- <ns>:parked            zset    ids of snoozed jobs by when they are due (ms)
--- <ns>:waiting           zset    ids of waiting jobs by when to look at them next (ms): see look_at
+-- <ns>:waiting           zset    ids of waiting jobs by when to look at them next (ms): see
+--                                settle_successors
 -- <ns>:after:<id>        zset    ids of the jobs that wait for this one to succeed, by when they were submitted (ms)
 -- <ns>:leases            zset    ids of running jobs by the end of their lease (ms)
 -- <ns>:looked            string  when a pool last checked the leases (ms): see shift_leases
@@ -201,9 +202,12 @@ local function enqueue(id)
   return job[1]
 end
 
-local OPEN = { waiting = true, queued = true, running = true }
+local function is_open(state)
+  return state == 'waiting' or state == 'queued' or state == 'running'
+end
+
 local function kind_index(kind, state)
-  return ns .. 'index:kind:' .. kind .. ':' .. (OPEN[state] and 'open' or state)
+  return ns .. 'index:kind:' .. kind .. ':' .. (is_open(state) and 'open' or state)
 end
 
 -- A script that changes many jobs collects the changes of their index entries, and makes them at its end with one
@@ -264,33 +268,12 @@ local function index_by_field(id, submitted, card, caller)
   end
 end
 
-local function place_of(arrival, id)
-  return string.format('%016d', arrival) .. ':' .. id
-end
-
--- Let a new job wait: `condition` is a time (ms or '') before which it is not queued, and a job ('' for none) that has to
--- succeed before.
-local function hold_back(id, condition)
-  local not_before, after = unpack(condition)
-  local key, look = record_key(id), not_before
-  if not_before ~= '' then
-    redis.call('HSET', key, 'not_before', not_before)
-  end
-  if after ~= '' then
-    redis.call('HSET', key, 'after', after, 'pending', '1')
-    redis.call('ZADD', ns .. 'after:' .. after, now_text, id)
-    redis.call('HSET', record_key(after), 'followed', '1')
-    look = now_text
-  end
-  redis.call('ZADD', ns .. 'waiting', look, id)
-end
-
 -- Write the record of a new job and queue it. `arrival` orders jobs of the same deadline. `card` is '' for none, else the
--- start of its event (ms), ' ', its `reading` as in the record, ' ', card_id. The job waits, and is not queued yet, if
--- there is a `condition`: see hold_back.
+-- start of its event (ms), ' ', its `reading` as in the record, ' ', card_id. It waits, and is not queued yet, if there is a
+-- `condition`: a time (ms or '') before which it is not queued, and a job ('' for none) that has to succeed before.
 local function accept_job(id, arrival, digest, kind, queue, payload, deadline, limit, correlation, first, card,
   caller, condition)
-  local place = place_of(arrival, id)
+  local place = string.format('%016d', arrival) .. ':' .. id
   local start, reading, card_id = string.match(card, '^(%-?%d+) (%d* %S+) (.+)$')
   local optional = {}
   for field, value in pairs({ first = first == '1' and first, card = card_id, reading = reading,
@@ -308,7 +291,16 @@ local function accept_job(id, arrival, digest, kind, queue, payload, deadline, l
   add_entry(kind_index(kind, 'queued'), now_text, id)
   index_by_field(id, now_text, card_id or '', caller)
   if condition then
-    hold_back(id, condition)
+    local key, not_before, after = record_key(id), condition[1], condition[2]
+    if not_before ~= '' then
+      redis.call('HSET', key, 'not_before', not_before)
+    end
+    if after ~= '' then
+      redis.call('HSET', key, 'after', after, 'pending', '1')
+      redis.call('ZADD', ns .. 'after:' .. after, now_text, id)
+      redis.call('HSET', record_key(after), 'followed', '1')
+    end
+    redis.call('ZADD', ns .. 'waiting', after ~= '' and now_text or not_before, id)
     return
   end
   add_to_queue(queue, place, deadline, first, caller)
@@ -361,27 +353,18 @@ local function release_lease(id, owner, company)
   redis.call('HDEL', record_key(id), 'owner', 'claimed', 'company', 'progress')
 end
 
--- Remove a job from those that wait. Return true if it was there.
-local function stop_waiting(id)
-  if redis.call('ZREM', ns .. 'waiting', id) == 0 then
-    return false
-  end
-  local after = get_field(id, 'after')
-  if after then
-    redis.call('ZREM', ns .. 'after:' .. after, id)
-  end
-  return true
-end
-
 -- Remove a job from the queue, the snoozed or waiting jobs, or its owner. Return its digest, its kind, when it was
 -- submitted, and '1' if jobs wait for it.
 local function detach(id)
   local job = redis.call('HMGET', record_key(id), 'queue', 'place', 'owner', 'company', 'digest', 'kind', 'submitted',
-    'caller', 'followed')
+    'caller', 'followed', 'after')
   if job[3] then
     release_lease(id, job[3], job[4])
-  elseif not remove_from_queue(job[1], job[2], job[8]) and not stop_waiting(id) then
-    redis.call('ZREM', ns .. 'parked', id)
+  elseif not remove_from_queue(job[1], job[2], job[8]) and redis.call('ZREM', ns .. 'parked', id) == 0 then
+    redis.call('ZREM', ns .. 'waiting', id)
+    if job[10] then
+      redis.call('ZREM', ns .. 'after:' .. job[10], id)
+    end
   end
   return job[5], job[6], job[7], job[9]
 end
@@ -443,8 +426,8 @@ local function publish_outcome(id, state, field, body, origin)
   redis.call('PUBLISH', channel, message)
 end
 
--- Jobs that this script has ended while others wait for them: see settle_successors.
-local ended = {}
+-- Jobs that this script has ended while others wait for them, nil for none: see settle_successors.
+local ended
 
 -- Write the outcome of a detached job; no other function does. `field` is report or failure. Callers have checked that
 -- there is no outcome yet. `followed`: '1' if jobs wait for it; a script that may end a job calls settle_successors.
@@ -469,6 +452,7 @@ local function write_outcome(id, digest, kind, submitted, followed, state, field
   end
   publish_outcome(id, state, field, body, origin)
   if followed == '1' then
+    ended = ended or {}
     ended[#ended + 1] = id
   end
 end
@@ -486,84 +470,81 @@ local function expire_job(id)
     { late_seconds = late })
 end
 
--- End a job whose predecessor will not succeed any more. `state`: of the predecessor, false if it has no record.
-local function fail_successor(id, after, state)
-  local why = get_field(after, 'failure')
-  local readable, failure = pcall(cjson.decode, why)
-  local code = readable and type(failure) == 'table' and failure.code or nil
-  state = state or redis.call('EXISTS', ns .. 'forgotten:' .. after) == 1 and 'forgotten' or 'unknown'
-  fail_job(id, 'failed', 'predecessor_failed', 'the job waited for ' .. after .. ' to succeed, which is ' .. state
-    .. (code and ' (' .. code .. ')' or '') .. ': see that job, and submit this one again under another key',
-    { after = after, state = state, code = code })
-end
-
--- Queue a waiting job; among the jobs of its deadline it is the last.
-local function queue_waiting(id, reason)
-  stop_waiting(id)
-  add_event(id, 'queued', reason)
-  redis.call('HSET', record_key(id), 'state', 'queued', 'queued', now_text, 'place',
-    place_of(redis.call('INCR', ns .. 'sequence'), id))
-  ring_doorbell(enqueue(id))
-end
-
--- How soon to look again at a job that waits for another (ms). The script that ends the other one looks at it at once;
--- this finds what is left by a script that ended many, and by versions that know of no jobs that wait.
-local LOOK_AGAIN = 5000
-
--- End a waiting job if its deadline has passed or its predecessor will not succeed any more; queue it if what it waits
--- for has come; else note when to look again. Times are those of the server's clock, however it is set.
-local function look_at(id)
-  local job = redis.call('HMGET', record_key(id), 'state', 'not_before', 'after', 'pending', 'deadline')
-  local not_before, after, deadline = tonumber(job[2] or ''), job[3], tonumber(job[5] or '')
-  if job[1] ~= 'waiting' then
-    redis.call('ZREM', ns .. 'waiting', id)
-    return
-  elseif deadline and deadline <= now then
-    expire_job(id)
+-- Look at the jobs that wait for those which this script has ended, at the jobs that wait for these, and before at those
+-- that are to be looked at by now: at most `due`, nil for none. A waiting job ends if its deadline has passed or the job
+-- before it will not succeed any more; it is queued if what it waits for has come. Times are those of the server's clock,
+-- however it is set. Scripts that may end a job call it at their end. (It is one function, and what it needs is made in it:
+-- a script that has nothing to look at pays for each function, and for each local that a function uses.)
+local function settle_successors(due)
+  local waits = due and redis.call('ZRANGEBYSCORE', ns .. 'waiting', '-inf', now_text, 'LIMIT', 0, due)
+  if not ended and (not waits or #waits == 0) then
     return
   end
-  if job[4] then
-    local state = get_field(after, 'state')
-    if OPEN[state] then
-      redis.call('ZADD', ns .. 'waiting', digits(math.min(now + LOOK_AGAIN, deadline or math.huge)), id)
+  -- How soon to look again at a job that waits for another (ms). The script that ends the other one looks at it at once;
+  -- this finds what is left by a script that ended many, and by versions that know of no jobs that wait.
+  local LOOK_AGAIN = 5000
+  local MAX_SUCCESSORS = 100 -- that one script ends or queues besides, so that none blocks the server for long
+
+  local function fail(id, after, state)
+    local readable, failure = pcall(cjson.decode, get_field(after, 'failure'))
+    local code = readable and type(failure) == 'table' and failure.code or nil
+    state = state or redis.call('EXISTS', ns .. 'forgotten:' .. after) == 1 and 'forgotten' or 'unknown'
+    fail_job(id, 'failed', 'predecessor_failed', 'the job waited for ' .. after .. ' to succeed, which is ' .. state
+      .. (code and ' (' .. code .. ')' or '') .. ': see that job, and submit this one again under another key',
+      { after = after, state = state, code = code })
+  end
+
+  -- Among the jobs of its deadline it is the last.
+  local function queue(id, reason)
+    redis.call('ZREM', ns .. 'waiting', id)
+    add_event(id, 'queued', reason)
+    redis.call('HSET', record_key(id), 'state', 'queued', 'queued', now_text, 'place',
+      string.format('%016d', redis.call('INCR', ns .. 'sequence')) .. ':' .. id)
+    ring_doorbell(enqueue(id))
+  end
+
+  local function look_at(id)
+    local job = redis.call('HMGET', record_key(id), 'state', 'not_before', 'after', 'pending', 'deadline')
+    local not_before, after, deadline = tonumber(job[2] or ''), job[3], tonumber(job[5] or '')
+    if job[1] ~= 'waiting' then
+      redis.call('ZREM', ns .. 'waiting', id)
       return
-    elseif state ~= 'succeeded' then
-      fail_successor(id, after, state)
+    elseif deadline and deadline <= now then
+      expire_job(id)
       return
     end
-    redis.call('HDEL', record_key(id), 'pending')
-    redis.call('ZREM', ns .. 'after:' .. after, id)
+    if job[4] then
+      local state = get_field(after, 'state')
+      if is_open(state) then
+        redis.call('ZADD', ns .. 'waiting', digits(math.min(now + LOOK_AGAIN, deadline or math.huge)), id)
+        return
+      elseif state ~= 'succeeded' then
+        fail(id, after, state)
+        return
+      end
+      redis.call('HDEL', record_key(id), 'pending')
+      redis.call('ZREM', ns .. 'after:' .. after, id)
+    end
+    if not_before and not_before > now then
+      redis.call('ZADD', ns .. 'waiting', digits(not_before), id)
+    else
+      queue(id, after and after .. ' succeeded' or 'its time has come')
+    end
   end
-  if not_before and not_before > now then
-    redis.call('ZADD', ns .. 'waiting', digits(not_before), id)
-  else
-    queue_waiting(id, after and after .. ' succeeded' or 'its time has come')
-  end
-end
 
--- Look at the jobs that wait for those which this script has ended, and at the jobs that wait for these. A part of many
--- is left to look_at_waiting, so that no script blocks the server for long.
-local MAX_SUCCESSORS = 100
-local function settle_successors()
+  for _, id in ipairs(waits or {}) do
+    look_at(id)
+  end
   local looked, index = 0, 1
-  while ended[index] and looked < MAX_SUCCESSORS do
-    local waits = redis.call('ZRANGEBYSCORE', ns .. 'after:' .. ended[index], '-inf', '+inf', 'LIMIT', 0,
+  while ended and ended[index] and looked < MAX_SUCCESSORS do
+    local following = redis.call('ZRANGEBYSCORE', ns .. 'after:' .. ended[index], '-inf', '+inf', 'LIMIT', 0,
       MAX_SUCCESSORS - looked)
-    for _, id in ipairs(waits) do
+    for _, id in ipairs(following) do
       redis.call('ZREM', ns .. 'after:' .. ended[index], id)
       look_at(id)
     end
-    looked, index = looked + #waits, index + 1
+    looked, index = looked + #following, index + 1
   end
-end
-
--- Look at the waiting jobs that are to be looked at by now, at most `limit`. Return how many.
-local function look_at_waiting(limit)
-  local due = redis.call('ZRANGEBYSCORE', ns .. 'waiting', '-inf', now_text, 'LIMIT', 0, limit)
-  for _, id in ipairs(due) do
-    look_at(id)
-  end
-  return #due
 end
 
 -- List the jobs of a set of places by urgency, and the bytes of their payloads. A job whose record was deleted or

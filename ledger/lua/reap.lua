@@ -29,7 +29,7 @@ end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'parked', '-inf', now_text, 'LIMIT', 0, 1000)) do
   resume(id)
 end
-look_at_waiting(500)
+settle_successors(500)
 for index = 3, #ARGV - HEADER do
   local queue = arg(index)
   expired = expired + expire_overdue(queue)

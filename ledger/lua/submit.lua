@@ -56,72 +56,121 @@ elseif reply then
   return reply
 end
 
--- A card supersedes the jobs of the same question: of the same card, model, options and caller; and of another card, or
--- the one job, that its caller names. One that is superseded has superseded those before it, so the search ends there.
-local MAX_EARLIER = 200
+local conditions, cards = {}, {}
+local waiting = 0 -- jobs that wait, if some of these do
 
--- List jobs that the card of a job may supersede, newest first: {id, when the prices were read (ms or nil), state, by
--- which job it is superseded}.
-local function earlier_answers(id, card_id, variant)
-  local found, seen = {}, { [id] = true }
-  local function add(other, named)
-    local job = redis.call('HMGET', record_key(other), 'reading', 'caller', 'state', 'superseded_by')
-    local priced, its_variant = string.match(job[1] or '', '^(%d*) (%S+)$')
-    if not priced or seen[other] or not (named or (its_variant == variant and (job[2] or '') == arg(7))) then
-      return false
+-- Return what checks and applies what a new job waits for and what it supersedes; made only for calls that need it.
+local function conditional_calls()
+  -- A card supersedes the jobs of the same question: of the same card, model, options and caller; and of another card, or
+  -- the one job, that its caller names. One that is superseded has superseded those before it, so the search ends there.
+  local MAX_EARLIER = 200
+
+  -- List jobs that the card of a job may supersede, newest first: {id, when the prices were read (ms or nil), state, by
+  -- which job it is superseded}.
+  local function earlier_answers(id, card_id, variant)
+    local found, seen = {}, { [id] = true }
+    local function add(other, named)
+      local job = redis.call('HMGET', record_key(other), 'reading', 'caller', 'state', 'superseded_by')
+      local priced, its_variant = string.match(job[1] or '', '^(%d*) (%S+)$')
+      if not priced or seen[other] or not (named or (its_variant == variant and (job[2] or '') == arg(7))) then
+        return false
+      end
+      seen[other] = true
+      found[#found + 1] = { id = other, priced = tonumber(priced), state = job[3], by = job[4] }
+      return job[4]
     end
-    seen[other] = true
-    found[#found + 1] = { id = other, priced = tonumber(priced), state = job[3], by = job[4] }
-    return job[4]
+    for _, card in ipairs({ card_id, arg(9) ~= card_id and arg(9) or nil }) do
+      for _, other in ipairs(redis.call('ZREVRANGE', ns .. 'index:card:' .. card, 0, MAX_EARLIER - 1)) do
+        if add(other) then
+          break
+        end
+      end
+    end
+    if arg(9) ~= '' then
+      add(arg(9), true)
+    end
+    return found
   end
-  for _, card in ipairs({ card_id, arg(9) ~= card_id and arg(9) or nil }) do
-    for _, other in ipairs(redis.call('ZREVRANGE', ns .. 'index:card:' .. card, 0, MAX_EARLIER - 1)) do
-      if add(other) then
-        break
+
+  -- Return the id of a job whose prices were read later than those of a card: one of `earlier`, or the one that
+  -- superseded it. nil if there is none, or times are not stated; then the order of arrival decides.
+  local function newer_answer(card)
+    for _, job in ipairs(card.priced and card.earlier or {}) do
+      local by = job.by and tonumber(string.match(get_field(job.by, 'reading') or '', '^%d+') or '')
+      if (by or job.priced or 0) > card.priced then
+        return by and job.by or job.id
       end
     end
   end
-  if arg(9) ~= '' then
-    add(arg(9), true)
-  end
-  return found
-end
 
--- Return the priced time of a job's card (ms), nil if it is not stated.
-local function priced_at(id)
-  return tonumber(string.match(get_field(id, 'reading') or '', '^%d+') or '')
-end
-
--- Return the id of a job whose prices were read later than these: one of `earlier`, or the one that superseded it. nil if
--- there is none, or times are not stated; then the order of arrival decides.
-local function newer_answer(earlier, priced)
-  for _, job in ipairs(priced and earlier or {}) do
-    local by = job.by and priced_at(job.by)
-    if (by or job.priced or 0) > priced then
-      return by and job.by or job.id
+  -- Return what a new job may supersede, and when its prices were read; nil if it is no card.
+  local function superseding_card(index)
+    local priced, variant, card_id = string.match(job_arg(index, 9), '^%-?%d+ (%d*) (%S+) (.+)$')
+    if card_id then
+      return { priced = tonumber(priced), earlier = earlier_answers(job_arg(index, 1), card_id, variant) }
     end
   end
-end
 
--- Return what a new card may supersede, and when its prices were read; nil if it supersedes nothing.
-local function superseding_card(index)
-  local priced, variant, card_id = string.match(job_arg(index, 9), '^%-?%d+ (%d*) (%S+) (.+)$')
-  if card_id then
-    return { priced = tonumber(priced), earlier = earlier_answers(job_arg(index, 1), card_id, variant) }
+  -- Return the state of the job that another waits for: 'new' if it is of this call, false if it has succeeded.
+  local function predecessor_state(index, after)
+    local state = after ~= '' and get_field(after, 'state')
+    if after == '' or state == 'succeeded' then
+      return false
+    end
+    local new = arg(10) ~= '' and index > 0 and job_arg(index - 1, 1) == after
+    return state or new and 'new' or redis.call('EXISTS', ns .. 'forgotten:' .. after) == 1 and 'forgotten' or 'unknown'
   end
-end
 
--- Return the state of the job that another waits for: 'new' if it is one of this call, false if it has succeeded.
-local function predecessor_state(after, created_ids)
-  if after == '' then
-    return false
+  -- Return the reply if a new job is refused.
+  local function check(index)
+    local not_before, after = string.match(job_arg(index, 10), '^(%d*) (.*)$')
+    local begin = math.max(now, tonumber(not_before or '') or 0)
+    if passed(job_arg(index, 6), begin) then
+      return { 'late', index, digits(begin) }
+    elseif passed(job_arg(index, 8), begin) then
+      return { 'stale', index, digits(begin) }
+    end
+    local state = predecessor_state(index, after or '')
+    if state and state ~= 'new' and not is_open(state) then
+      return { 'predecessor', index, after, state }
+    end
+    if begin > now or state then
+      conditions[index] = { begin > now and digits(begin) or '', state and after or '' }
+      waiting = redis.call('ZCARD', ns .. 'waiting')
+    end
+    if arg(8) == '1' then
+      cards[index] = superseding_card(index)
+      local newer = cards[index] and newer_answer(cards[index])
+      return newer and { 'superseded', index, newer }
+    end
   end
-  local state = get_field(after, 'state')
-  if state == 'succeeded' then
-    return false
+
+  local function replace(id, state, by)
+    redis.call('HSET', record_key(id), 'superseded_by', by)
+    if state == 'waiting' or state == 'queued' then
+      fail_job(id, 'cancelled', 'superseded', 'job ' .. by .. ' has newer prices of this card: read its outcome',
+        { superseded_by = by })
+    elseif state == 'running' then
+      add_event(id, 'superseded', 'by job ' .. by)
+    end
   end
-  return state or created_ids[after] and 'new'
-    or redis.call('EXISTS', ns .. 'forgotten:' .. after) == 1 and 'forgotten' or 'unknown'
+
+  -- Let a new card supersede earlier ones. Those that no worker runs end as `superseded`; others are marked. Of two cards
+  -- of one call it may be the new one that has the older prices.
+  local function supersede(index)
+    local id, card = job_arg(index, 1), superseding_card(index)
+    local newer = newer_answer(card)
+    if newer then
+      replace(id, get_field(id, 'state'), newer)
+      return
+    end
+    for _, job in ipairs(card.earlier) do
+      if not job.by then
+        replace(job.id, job.state, id)
+      end
+    end
+  end
+  return check, supersede
 end
 
 -- A chain of which some jobs are known was accepted as a whole; the records of its first ones may have expired.
@@ -130,43 +179,15 @@ for index = 0, arg(10) ~= '' and count - 1 or -1 do
   chain_known = chain_known or redis.call('EXISTS', record_key(job_arg(index, 1))) == 1
 end
 
-local function chain_mark(index)
-  return (index + 1) .. '/' .. count .. ' ' .. arg(10)
-end
-
 local created, new, others = {}, {}, cjson.decode(arg(6))
-local cards, conditions, waiting, created_ids = {}, {}, 0, {}
-
--- Check what a new job waits for and what it supersedes. Return the reply if it is refused.
-local function check_conditions(index)
-  local not_before, after = string.match(job_arg(index, 10), '^(%d*) (.*)$')
-  local begin = math.max(now, tonumber(not_before or '') or 0)
-  if passed(job_arg(index, 6), begin) then
-    return { 'late', index, digits(begin) }
-  elseif passed(job_arg(index, 8), begin) then
-    return { 'stale', index, digits(begin) }
-  end
-  local state = predecessor_state(after or '', created_ids)
-  if state and state ~= 'new' and not OPEN[state] then
-    return { 'predecessor', index, after, state }
-  end
-  if begin > now or state then
-    conditions[index] = { begin > now and digits(begin) or '', state and after or '' }
-    waiting = redis.call('ZCARD', ns .. 'waiting')
-  end
-  if arg(8) == '1' then
-    cards[index] = superseding_card(index)
-    local newer = cards[index] and newer_answer(cards[index].earlier, cards[index].priced)
-    return newer and { 'superseded', index, newer }
-  end
-end
-
+local check, supersede
 local conditional = arg(8) == '1'
 for index = 0, count - 1 do
   local id, digest, queue = job_arg(index, 1), job_arg(index, 2), job_arg(index, 4)
   local held = get_field(id, 'digest')
   local bound = held or redis.call('GET', ns .. 'forgotten:' .. id)
-  if (bound and bound ~= digest) or (held and arg(10) ~= '' and get_field(id, 'chain') ~= chain_mark(index)) then
+  local mark = arg(10) ~= '' and (index + 1) .. '/' .. count .. ' ' .. arg(10)
+  if (bound and bound ~= digest) or (held and mark and get_field(id, 'chain') ~= mark) then
     return { 'conflict', index, now_text }
   end
   created[index] = not held and not chain_known
@@ -176,12 +197,14 @@ for index = 0, count - 1 do
     elseif passed(job_arg(index, 8), now) then
       return { 'stale', index, now_text }
     end
-    local refusal = (conditional or job_arg(index, 10) ~= '') and check_conditions(index)
-    if refusal then
-      return refusal
-    end
-    if arg(10) ~= '' then
-      created_ids[id] = true
+    if conditional or job_arg(index, 10) ~= '' then
+      if not check then
+        check, supersede = conditional_calls()
+      end
+      local refusal = check(index)
+      if refusal then
+        return refusal
+      end
     end
     new[queue] = (new[queue] or 0) + 1
   end
@@ -230,32 +253,6 @@ end
 if arg(1) == '1' and not next(new) then
   allow_writes_when_full() -- the writes below need no memory
 end
-local function replace(id, state, by)
-  redis.call('HSET', record_key(id), 'superseded_by', by)
-  if state == 'waiting' or state == 'queued' then
-    fail_job(id, 'cancelled', 'superseded', 'job ' .. by .. ' has newer prices of this card: read its outcome',
-      { superseded_by = by })
-  elseif state == 'running' then
-    add_event(id, 'superseded', 'by job ' .. by)
-  end
-end
-
--- Let a new card supersede earlier ones. Those that no worker runs end as `superseded`; others are marked. Of two cards
--- of one call it may be the new one that has the older prices.
-local function supersede(index)
-  local id, card = job_arg(index, 1), superseding_card(index)
-  local newer = newer_answer(card.earlier, card.priced)
-  if newer then
-    replace(id, get_field(id, 'state'), newer)
-    return
-  end
-  for _, job in ipairs(card.earlier) do
-    if not job.by then
-      replace(job.id, job.state, id)
-    end
-  end
-end
-
 local answer = { 'accepted' }
 local superseding = next(cards) ~= nil -- a job may be added and ended in one call
 if not superseding then
@@ -270,7 +267,7 @@ for index = 0, count - 1 do
       job_arg(index, 5), job_arg(index, 6), job_arg(index, 7), job_arg(index, 11), arg(4),
       job_arg(index, 9), arg(7), conditions[index])
     if arg(10) ~= '' then
-      redis.call('HSET', record_key(id), 'chain', chain_mark(index))
+      redis.call('HSET', record_key(id), 'chain', (index + 1) .. '/' .. count .. ' ' .. arg(10))
     end
     if cards[index] then
       supersede(index)
