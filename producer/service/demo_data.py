@@ -60,7 +60,7 @@ class DemoData:
     deadline: datetime | None = None
 
 
-def simulated_data(folder: Path, seed: int, season_cards: int = 0) -> DemoData:
+def simulated_data(folder: Path, seed: int, season_cards: int = 0, fights: int = LEAGUE_FIGHTS) -> DemoData:
     """Simulate a league in `folder`, with a season of further cards if asked for.
 
     Raises NotInstalledError if the simulation fails.
@@ -71,7 +71,7 @@ def simulated_data(folder: Path, seed: int, season_cards: int = 0) -> DemoData:
         roster = ROSTER + ROSTER_PER_CARD * max(0, season_cards - CARDS_OF_THE_ROSTER)
         command = [sys.executable, "-m", "engine.simulation.season"]
         command += ["--cards", str(season_cards), "--roster-size", str(roster)]
-    command += ["--out", str(folder), "--fights", str(LEAGUE_FIGHTS), "--seed", str(seed)]
+    command += ["--out", str(folder), "--fights", str(fights), "--seed", str(seed)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
         raise NotInstalledError(f"the simulation failed; is cornerman[workers] installed whole?\n{run.stderr.strip()}")

@@ -14,7 +14,7 @@ from tests.chaos.table import lines, summary
 SHORT = Plan(
     seed=1,
     jobs=3000,
-    jobs_per_second=10,
+    jobs_per_second=20,
     lease_seconds=2.0,
     reply_timeout_seconds=1.0,
     outage_seconds=(1.0, 3.0),

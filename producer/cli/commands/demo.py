@@ -33,7 +33,7 @@ from producer.output.table_parts import failures_table
 from producer.polling import CardSubmission
 from producer.season.season_run import SeasonRun
 from producer.season.summary import SeasonSummary, summarise
-from producer.service.demo_data import DemoData, FeedBody, held_back_data, simulated_data
+from producer.service.demo_data import LEAGUE_FIGHTS, DemoData, FeedBody, held_back_data, simulated_data
 from producer.service.page_pictures import find_browser, take_pictures
 from producer.service.service_process import pool_command, require_modules
 from producer.service.temporary_service import TemporaryService, gateway_url, temporary_service
@@ -59,6 +59,22 @@ MARKER = "made-by-cornerman-demo.txt"
 @click.option(
     "--seed", type=click.IntRange(min=0), default=7, show_default=True, help="Seed of the league and the model."
 )
+@click.option(
+    "--fights",
+    type=click.IntRange(500, 20_000),
+    default=LEAGUE_FIGHTS,
+    show_default=True,
+    help="Past fights of the league; fewer are faster.",
+    metavar="N",
+)
+@click.option(
+    "--replicas",
+    type=click.IntRange(10, 10_000),
+    default=TRAINING["bootstrap_samples"],
+    show_default=True,
+    help="Replicas of the model; fewer are faster.",
+    metavar="N",
+)
 @click.option("--season", is_flag=True, help="Then play a season: feed, prices, bets and results by themselves.")
 @click.option(
     "--cards", type=click.IntRange(1, 60), default=5, show_default=True, help="Cards of the season.", metavar="N"
@@ -73,7 +89,16 @@ MARKER = "made-by-cornerman-demo.txt"
 )
 @json_option
 @pass_console
-def demo(console: Console, data: Path | None, seed: int, season: bool, cards: int, minutes: float) -> None:
+def demo(
+    console: Console,
+    data: Path | None,
+    seed: int,
+    fights: int,
+    replicas: int,
+    season: bool,
+    cards: int,
+    minutes: float,
+) -> None:
     """Demonstrate the service, then stop it.
 
     Runs a server, workers, a training job and three cards. By default uses a simulated league, and prints the true
@@ -98,13 +123,13 @@ def demo(console: Console, data: Path | None, seed: int, season: bool, cards: in
         folder = Path(name)
         if data is None:
             console.note("Simulating a league with known probabilities ...")
-            demo_data = simulated_data(folder / "league", seed, cards if season else 0)
+            demo_data = simulated_data(folder / "league", seed, cards if season else 0, fights)
         else:
             demo_data = held_back_data(data.absolute(), datetime.now(UTC))
         console.note("Starting an embedded Valkey and the worker pools ...")
         http = _has_gateway()
         with temporary_service(folder / "service", http=http) as service:
-            training = _train(service, console, demo_data, seed)
+            training = _train(service, console, demo_data, seed, replicas)
             cards_by_job: dict[str, PredictCard] = {}
             entries = [
                 entry
@@ -128,13 +153,15 @@ def _season(console: Console, service: TemporaryService, folder: Path, minutes: 
     return summarise(run.run(), service.client.ledger)
 
 
-def _train(service: TemporaryService, console: Console, demo_data: DemoData, seed: int) -> TrainingReport:
+def _train(
+    service: TemporaryService, console: Console, demo_data: DemoData, seed: int, replicas: int
+) -> TrainingReport:
     job = TrainEnsemble(
         data=str(demo_data.log),
         data_digest=folder_digest(demo_data.log),
         cutoff=demo_data.cutoff,
         seed=seed,
-        **TRAINING,
+        **{**TRAINING, "bootstrap_samples": replicas},
     )
     receipt = service.client.enqueue(job)
     console.note(f"Training, job {receipt.job_id} ...")

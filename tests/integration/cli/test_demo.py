@@ -20,6 +20,8 @@ from producer.service.page_pictures import find_browser
 ROOT = Path(__file__).parents[3]
 MARK = "DEMO_TEST_MARK"  # no CORNERMAN_ variable: the demo keeps those from what it starts
 
+SMALL = ("--fights", "600", "--replicas", "10", "--seed", "7")
+
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -73,7 +75,7 @@ def test_the_demo_answers_cards_shows_failures_and_plays_a_season_by_itself(
 ) -> None:
     (data / "league").mkdir()
     (data / "league" / MARKER).write_text("an earlier demo was here")
-    process = start("--json", "--seed", "7", "--season", "--cards", "2", "--minutes", "0.8")
+    process = start("--json", "--season", "--cards", "2", "--minutes", "0.8", *SMALL)
     output, remarks = process.communicate(timeout=500)
     assert process.returncode == 0, remarks
     document = json.loads(output)
@@ -121,7 +123,7 @@ def test_stopping_the_demo_leaves_no_process(
     until: Callable[..., None],
     signum: signal.Signals,
 ) -> None:
-    process = start()
+    process = start(*SMALL)
     assert process.stderr is not None
     _read_until(process.stderr, "Training, job")
     assert len(_alive(environment)) > 3
