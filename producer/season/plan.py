@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ledger.contracts.jobs import (
@@ -22,6 +22,7 @@ from producer.service.played_provider import DEMO_KEY
 
 FEED = "season"
 REGIONS = "us,uk"
+JUDGED_DAYS = 365
 MISSING_SECONDS = 1.0
 """How long a fight is missing before it counts as withdrawn."""
 
@@ -90,9 +91,10 @@ def schedules_of(folders: SeasonFolders) -> tuple[Schedule, ...]:
 
 
 def retraining(folders: SeasonFolders, begins: datetime, at: datetime) -> Schedule:
-    """Return the schedule of one retraining and its judgement by the fights of the season so far.
+    """Return the schedule of one retraining and its judgement.
 
-    Neither model has seen a fight of the season, which all have the day on which it begins, or a later one.
+    A season has too few fights to judge models by, so their recipes are judged: models of both are trained on
+    everything before the last year, and compared on the fights of that year.
     """
     log = str(folders.log)
     training = TrainEnsemble(
@@ -106,6 +108,7 @@ def retraining(folders: SeasonFolders, begins: datetime, at: datetime) -> Schedu
         forest_trees=50,
         replica_forest_trees=10,
     )
-    judgement = JudgeModels(data=log, challenger=CHALLENGER, champion=CHAMPION)
+    first_day = (begins.astimezone(UTC) - timedelta(days=JUDGED_DAYS)).date()
+    judgement = JudgeModels(data=log, challenger=CHALLENGER, champion=CHAMPION, first_day=first_day)
     moment = at.astimezone(UTC)
     return Schedule(name="retrain", cron=f"{moment:%-S %-M %-H %-d %-m} *", jobs=(training, judgement))
