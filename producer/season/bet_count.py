@@ -105,11 +105,11 @@ def count_bets(
 
 
 def _wrong_end(bet: PlacedBet, end: BetSettled | BetVoided, bout: Mapping[str, Any]) -> list[str]:
-    """Return a sentence if a bet did not end as its bout was announced."""
+    """Return a sentence if a bet did not end as its bout was announced, or corrected before anyone imported that."""
     ended = "void" if isinstance(end, BetVoided) else end.result
     listing = next(listing for listing in bout["listings"] if listing["id"] == bet.fight_id)
     results = [result for other in bout["listings"] for _, result in other["results"]]
-    allowed = {_result(results[0], bet, bout) if results else "void"}
+    allowed: set[str] = {_result(result, bet, bout) for result in results} or {"void"}
     if not listing["results"] or len(listing["listed"]) > 1:
         allowed.add("void")  # it was not listed any more, for good or for a while
     if ended in allowed:

@@ -108,7 +108,7 @@ def retraining(folders: SeasonFolders, begins: datetime, at: datetime) -> Schedu
         forest_trees=50,
         replica_forest_trees=10,
     )
-    first_day = (begins.astimezone(UTC) - timedelta(days=JUDGED_DAYS)).date()
+    first_day = (begins.astimezone(UTC) - timedelta(days=JUDGED_DAYS)).date().replace(day=1)
     judgement = JudgeModels(data=log, challenger=CHALLENGER, champion=CHAMPION, first_day=first_day)
     moment = at.astimezone(UTC)
     return Schedule(name="retrain", cron=f"{moment:%-S %-M %-H %-d %-m} *", jobs=(training, judgement))

@@ -117,6 +117,10 @@ def test_a_bet_without_an_end_is_lost(left_out: int) -> None:
     assert len(_count(RIGHT[:left_out] + RIGHT[left_out + 1 :]).lost) == 1
 
 
+def test_a_bet_may_end_as_corrected_if_the_correction_was_the_first_that_was_known() -> None:
+    assert _count([*RIGHT[:6], _settled("overturned", "void"), *RIGHT[7:]]) == Count(expected=5)
+
+
 def test_a_bet_on_a_fight_that_vanished_too_late_may_stay_open() -> None:
     entries = [entry for entry in RIGHT if getattr(entry, "bet_id", "") != "cancelled"]
     assert len(_count(entries).lost) == 1
@@ -142,7 +146,7 @@ def test_a_second_end_is_doubled(ended: int) -> None:
     [
         (5, _settled("won", "lost")),
         (5, _voided("won")),
-        (6, _settled("overturned", "void")),
+        (6, _settled("overturned", "won")),
         (8, _settled("cancelled", "won")),
     ],
 )
