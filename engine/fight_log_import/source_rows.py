@@ -45,8 +45,8 @@ class ImportFault:
     def __str__(self) -> str:
         """Return the sentence for a message."""
         place = self.file if self.line is None else f"{self.file} line {self.line}"
-        held = "" if self.column is None else f" column {self.column!r} holds {self.value!r}"
-        return f"{place}:{held} {self.remedy}" if held else f"{place}: {self.remedy}"
+        held = "" if self.column is None else f"column {self.column!r} holds {self.value!r}: "
+        return f"{place}: {held}{self.remedy}"
 
 
 def fault_at(place: Place, column: str | None, value: str, remedy: str) -> ImportFault:

@@ -924,7 +924,7 @@ export interface FeedState {
   starts?: string[];
   /** The failures since the last success. */
   failure?: FeedFailure | null;
-  /** The events that the last retrieval refused, one sentence each; at most 20. */
+  /** The events and quotes that the last retrieval refused, one sentence each; at most 20. */
   faults?: string[];
   /** Of past prices and dumps: the moment that was read last. */
   cursor?: string | null;

@@ -122,7 +122,7 @@ class FeedState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     failure
         The failures since the last success.
     faults
-        The events that the last retrieval refused, one sentence each; at most 20.
+        The events and quotes that the last retrieval refused, one sentence each; at most 20.
     cursor
         Of past prices and dumps: the moment that was read last.
     done

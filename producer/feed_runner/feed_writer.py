@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -120,10 +121,12 @@ class FeedWriter:
         return self.attempted_at.timestamp() + min(doubled, max(interval_seconds, 1.0))
 
     def read(self, retrieval: Retrieval) -> Reading:
-        """Return what a retrieval contains; tell of each event that was refused, once. Raises RetrievalError."""
+        """Return what a retrieval contains; tell of each refused event and quote, once. Raises RetrievalError."""
         reading = read_retrieval(retrieval, price_format=self.settings.price_format, model=self.settings.feed_model)
         for error in reading.refused:
             self.tell_once(logging.WARNING, "event refused", reason=error.failure.message[:MAX_FAULT_CHARACTERS])
+        for sentence in reading.invalid_quotes:
+            self.tell_once(logging.WARNING, "quote refused", reason=sentence[:MAX_FAULT_CHARACTERS])
         return reading
 
     def process(self, reading: Reading, *, kept: bool = True) -> RetrievalRecord:
@@ -237,5 +240,6 @@ class FeedWriter:
 
 
 def fault_sentences(reading: Reading) -> tuple[str, ...]:
-    """Return one sentence for each refused event, for the feed's state."""
-    return tuple(error.failure.message[:MAX_FAULT_CHARACTERS] for error in reading.refused[:MAX_FAULTS])
+    """Return one sentence for each refused event, then for each refused quote, for the feed's state."""
+    sentences = chain((error.failure.message for error in reading.refused), reading.invalid_quotes)
+    return tuple(sentence[:MAX_FAULT_CHARACTERS] for sentence in islice(sentences, MAX_FAULTS))

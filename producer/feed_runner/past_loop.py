@@ -40,7 +40,10 @@ class PastLoop:
         self.faults = 0
 
     def read_dumps(self, dumps: Iterable[Callable[[], Dump]]) -> bool:
-        """Read dumps in the given order, without those that were read before. Return False if it was stopped first."""
+        """Read dumps in the given order, without those that were read before. Return False if it was stopped first.
+
+        It returns as the leader, also if there are no dumps, so that the end of the feed can be written.
+        """
         marks: set[str] | None = None
         for load in dumps:
             while True:
@@ -59,7 +62,7 @@ class PastLoop:
                     self._wait_for_ledger(error)
                     continue
                 break
-        return True
+        return self._awaits_lead()
 
     def read_history(self, source: OddsApiSource, first: datetime, last: datetime, step: timedelta) -> bool:
         """Read past prices from one moment to another, in order. Return False if it was stopped first.
@@ -94,6 +97,16 @@ class PastLoop:
         if self._writer.has_lead():
             return True
         self._writer.leadership.wait(self._writer.leadership.asks_every_seconds)
+        return False
+
+    def _awaits_lead(self) -> bool:
+        """Wait until this runner leads. Return False if it was stopped first."""
+        while not self._writer.stopping.is_set():
+            try:
+                if self._leads():
+                    return True
+            except LedgerError as error:
+                self._wait_for_ledger(error)
         return False
 
     def _read_dump(self, load: Callable[[], Dump], marks: set[str]) -> None:

@@ -62,6 +62,11 @@ class Reading(Struct, frozen=True, kw_only=True):
         return [fight for card in self.cards for fight in card.fights]
 
     @property
+    def invalid_quotes(self) -> Sequence[str]:
+        """One sentence for each quote that was refused, with its fight."""
+        return [f"event {fight.id}: {sentence}" for fight in self.fights for sentence in fight.invalid_quotes]
+
+    @property
     def starts(self) -> Sequence[datetime]:
         """The starts of the cards, earliest first."""
         return sorted({card.event_start for card in self.cards})

@@ -6,6 +6,7 @@ from enum import IntEnum
 
 import msgspec
 
+from ledger.contracts.bets import UnknownBetError
 from ledger.contracts.failures import (
     Failure,
     FailureCode,
@@ -44,7 +45,7 @@ MEANINGS = {
     ExitCode.REFUSED: "wrong usage or invalid input: nothing was enqueued",
     ExitCode.UNAVAILABLE: "no server, or it refuses this user or this command",
     ExitCode.TIMEOUT: "no outcome within --timeout; the job goes on",
-    ExitCode.UNKNOWN_JOB: "no such job, webhook or schedule, or the job's retention has ended",
+    ExitCode.UNKNOWN_JOB: "no such job, bet, schedule, webhook or fight, or the job's retention has ended",
     ExitCode.NOT_INSTALLED: "this part of cornerman is not installed",
     ExitCode.PARTLY_REFUSED: "part of a feed was refused, the rest is enqueued; events that have begun do not count",
     ExitCode.BROKEN_AUDIT: "an audit file has a line that is changed, missing, reordered, repeated or truncated",
@@ -75,7 +76,7 @@ def exit_code_for(error: Exception) -> ExitCode:
             return ExitCode.UNAVAILABLE
         case WaitTimeoutError():
             return ExitCode.TIMEOUT
-        case UnknownJobError() | UnknownScheduleError() | UnknownWebhookError():
+        case UnknownJobError() | UnknownBetError() | UnknownScheduleError() | UnknownWebhookError():
             return ExitCode.UNKNOWN_JOB
         case BrokenAuditError():
             return ExitCode.BROKEN_AUDIT

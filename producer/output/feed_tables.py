@@ -50,7 +50,7 @@ def feed_table(feed: FeedStatus) -> Table:
         "next event": moment_text(min(state.starts, default=None)),
         "totals": ", ".join(f"{name} {count:,}" for name, count in feed.totals.items()) or NOTHING,
     }
-    rows |= {f"refused event {number}": fault for number, fault in enumerate(state.faults, start=1)}
+    rows |= {f"refused {number}": fault for number, fault in enumerate(state.faults, start=1)}
     table = wrapping_table(f"Feed {feed.name}", "what", "value")
     for what, value in rows.items():
         table.add_row(what, Text(value, style=_style(feed) if what == "state" else ""))

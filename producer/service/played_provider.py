@@ -310,7 +310,8 @@ def _date(given: Mapping[str, str]) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play a season until it is over."""
-    parser = argparse.ArgumentParser(prog="python -m producer.service.played_provider", description=__doc__)
+    summary = (__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m producer.service.played_provider", description=summary)
     parser.add_argument("season", type=Path, help="season.json of python -m engine.simulation.season")
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     parser.add_argument("--minutes", type=float, default=5.0, help="how long the season takes (default: %(default)g)")

@@ -88,9 +88,17 @@ def test_tables_are_for_people(run: Run) -> None:
 
 
 def test_an_unknown_fight_has_no_quotes(run: Run) -> None:
-    done = run("prices", "history", "other")
-    assert "cornerman prices list" in done.stderr
-    assert document(run("prices", "close", "other", "--json")) == {"fight_id": "other", "bell": None, "quotes": []}
+    done = run("prices", "history", "other", ends=ExitCode.UNKNOWN_JOB)
+    assert (done.stdout, "cornerman prices list" in done.stderr) == ("", True)
+    run("prices", "at", "other", "2026-08-22T21:00:00Z", ends=ExitCode.UNKNOWN_JOB)
+    close = document(run("prices", "close", "other", "--json", ends=ExitCode.UNKNOWN_JOB))
+    assert close == {"fight_id": "other", "bell": None, "quotes": []}
+
+
+def test_a_moment_without_quotes_says_so(run: Run) -> None:
+    done = run("prices", "at", "f 1", "2020-01-01T00:00:00Z")
+    assert (done.stdout, "No quotes stood at 2020-01-01" in done.stderr) == ("", True)
+    assert "the bell, 2020-01-01" in run("prices", "close", "f 1", "--bell", "2020-01-01T00:00:00Z").stderr
 
 
 def test_an_archive_that_is_not_here_is_named(run: Run, ledger: Ledger, tmp_path: Path) -> None:

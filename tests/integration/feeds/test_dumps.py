@@ -221,6 +221,38 @@ def test_a_feed_of_files_ends_and_says_what_it_could_not_read(
     assert sum(ledger.queue_stats.depths().values()) == 1  # the card, from the dump's own reading
 
 
+@pytest.mark.parametrize(("content", "code"), [(None, 0), ("{", 7)])
+def test_a_feed_without_a_readable_dump_ends(
+    start: StartRunner, ledger: Ledger, tmp_path: Path, content: str | None, code: int
+) -> None:
+    folder = tmp_path / "dumps"
+    folder.mkdir()
+    if content is not None:
+        (folder / "a.json").write_text(content)
+    assert start(str(folder), "--format", "decimal").process.wait(30) == code
+    status = ledger.feeds.status("dumps.dumps")
+    assert (status.state.done, status.silent_polls) == (True, 0.0)
+
+
+def test_each_refused_quote_is_told_once_and_named_in_the_status(
+    writer: FeedWriter, ledger: Ledger, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    impossible: list[Any] = [0.5, -110, None, "1.9", 1e9]
+    events = [event(f"bad{place}", START, price=price, books=["b"]) for place, price in enumerate(impossible)]
+    for minutes in range(2):
+        moment = (BEGIN + timedelta(minutes=minutes)).isoformat()
+        write(tmp_path, f"{minutes}.json", {"timestamp": moment, "data": [event("e1", START), *events]})
+    assert read(PastLoop(writer), tmp_path)
+    told = [str(record.fields) for record in caplog.records if record.getMessage() == "quote refused"]  # type: ignore[attr-defined]
+    faults = ledger.feeds.status(NAME).state.faults
+    assert len(told) == len(faults) == len(impossible)
+    for place, (line, fault) in enumerate(zip(told, faults, strict=True)):
+        assert fault.startswith(f"event bad{place}: b: ")
+        assert fault in line or repr(fault) in line
+    (latest, _) = ledger.feeds.retrievals(NAME, 10)
+    assert (latest.quotes, latest.invalid_quotes, latest.faults) == (2, len(impossible), 0)
+
+
 def test_a_folder_is_searched_for_new_dumps(
     start: StartRunner, ledger: Ledger, tmp_path: Path, until: Callable[..., None]
 ) -> None:

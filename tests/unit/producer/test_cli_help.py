@@ -6,6 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from ledger.contracts.bets import UnknownBetError
 from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import (
     FailureCode,
@@ -102,6 +103,7 @@ def test_every_exit_code_has_a_meaning() -> None:
         (PermissionDeniedError("no"), ExitCode.UNAVAILABLE),
         (WaitTimeoutError("no"), ExitCode.TIMEOUT),
         (UnknownJobError("no"), ExitCode.UNKNOWN_JOB),
+        (UnknownBetError("no"), ExitCode.UNKNOWN_JOB),
         (NotInstalledError("no"), ExitCode.NOT_INSTALLED),
     ],
 )
@@ -131,6 +133,8 @@ def test_every_error_has_its_exit_code_and_a_typed_document(error: Exception, co
         ["predict", "--model", "model"],
         ["worker", "--pool", "paint"],
         ["result"],
+        ["bets", "place", "job", "fight", "--stake", "25.50"],
+        ["bets", "place", "job", "fight", "--stake", "0"],
         ["feed", "run"],
         ["feed", "run", "odds-api-history"],
         ["feed", "run", "dump.json"],

@@ -10,6 +10,7 @@ from ledger.bets.bet_register import MAX_ENTRIES, StoredBet
 from ledger.contracts.bets import BetMode, BetRequest, BetResult
 from ledger.contracts.jobs import SettleBets
 from producer.betting.bet_requests import place_request
+from producer.cli.options.amounts import AmountParam
 from producer.cli.options.audit import audit_options, user_option
 from producer.cli.options.idempotency import receipt_text
 from producer.client import Client, require_report
@@ -35,10 +36,13 @@ def list_bets(console: Console, mode: BetMode | None, ended: bool, limit: int) -
         if ended:
             found = register.newest(limit, mode=mode)
         else:
-            found = [StoredBet(bet=bet, state="open") for bet in register.open_bets(mode)[:limit]]
+            every = register.open_bets(mode)
+            found = [StoredBet(bet=bet, state="open") for bet in every[:limit]]
     console.output({"bets": found}, *([bets_table("Bets", found)] if found else []))
     if not found:
-        console.note("No bets.")
+        console.note("No bets." if ended else "No open bets. Show all: cornerman bets list --all")
+    elif not ended and len(every) > len(found):
+        console.note(f"{len(found):,} of {len(every):,} open bets. Show more: --limit")
 
 
 @click.command()
@@ -56,7 +60,9 @@ def show(console: Console, bet_id: str) -> None:
 @click.command()
 @click.argument("job_id", metavar="JOB")
 @click.argument("fight_id", metavar="FIGHT")
-@click.option("--stake", type=click.IntRange(min=1), required=True, help="In the smallest unit of the currency.")
+@click.option(
+    "--stake", type=AmountParam(), required=True, metavar="AMOUNT", help="In the smallest unit of the currency."
+)
 @click.option("--fighter", metavar="NAME", help="Default: that of the decision.")
 @click.option("--bookmaker", metavar="NAME", help="Default: that of the decision.")
 @click.option("--price", type=click.FloatRange(min=1, min_open=True), metavar="DECIMAL", help="Price that was taken.")

@@ -10,11 +10,14 @@ import click
 
 from ledger.contracts.codec import job_refused
 from ledger.contracts.jobs import ArchivePrices
+from ledger.prices.as_of import close_of, quotes_at
 from ledger.prices.price_reader import PriceReader
 from ledger.prices.prices import last_start
 from producer.cli.options.moments import MomentParam
 from producer.client import Client, require_report
 from producer.output.console import Console, json_option, pass_console
+from producer.output.exit_codes import ExitCode
+from producer.output.feed_tables import moment_text
 from producer.output.price_tables import changes_csv, changes_table, fights_table, quotes_table
 from producer.output.progress import wait_with_progress
 from producer.output.report_tables import report_tables
@@ -39,8 +42,8 @@ def history(console: Console, fight: str) -> None:
     """Show every change of a fight's prices, oldest first."""
     with Client.from_env() as client:
         found = _reader(client).history(fight)
-    console.output({"fight_id": fight, "changes": found}, changes_table(fight, found))
-    _note_unknown(console, fight, bool(found))
+    console.output({"fight_id": fight, "changes": found}, *([changes_table(fight, found)] if found else []))
+    _end(console, fight, known=bool(found))
 
 
 @prices.command()
@@ -54,9 +57,11 @@ def at(console: Console, fight: str, moment: datetime) -> None:
     Only what had been read by then counts.
     """
     with Client.from_env() as client:
-        found = _reader(client).quotes_at(fight, moment)
-    console.output({"fight_id": fight, "at": moment, "quotes": found}, quotes_table(f"At {moment}", found))
-    _note_unknown(console, fight, bool(found))
+        prices = _reader(client).read(fight)
+    found = quotes_at(prices.changes, moment)
+    tables = [quotes_table(f"At {moment_text(moment)}", found)] if found else []
+    console.output({"fight_id": fight, "at": moment, "quotes": found}, *tables)
+    _end(console, fight, known=bool(prices.changes), empty=None if found else f"No quotes stood at {moment}.")
 
 
 @prices.command()
@@ -67,11 +72,12 @@ def at(console: Console, fight: str, moment: datetime) -> None:
 def close(console: Console, fight: str, bell: datetime | None) -> None:
     """Show the close: of each bookmaker the last quote before the bell."""
     with Client.from_env() as client:
-        reader = _reader(client)
-        bell = bell or last_start(reader.read(fight).starts)
-        found = () if bell is None else reader.close(fight, bell)
-    console.output({"fight_id": fight, "bell": bell, "quotes": found}, quotes_table(f"Close at {bell}", found))
-    _note_unknown(console, fight, bool(found))
+        prices = _reader(client).read(fight)
+    bell = bell or last_start(prices.starts)
+    found = () if bell is None else close_of(prices.changes, bell)
+    tables = [quotes_table(f"Close at {moment_text(bell)}", found)] if found else []
+    console.output({"fight_id": fight, "bell": bell, "quotes": found}, *tables)
+    _end(console, fight, known=bool(prices.changes), empty=None if found else f"No quotes stood at the bell, {bell}.")
 
 
 @prices.command()
@@ -139,6 +145,10 @@ def _reader(client: Client) -> PriceReader:
     return PriceReader(client.ledger.prices, price_archive())
 
 
-def _note_unknown(console: Console, fight: str, found: bool) -> None:
-    if not found:
+def _end(console: Console, fight: str, *, known: bool, empty: str | None = None) -> None:
+    """Say why nothing is shown; end with an exit code of its own if the fight has no prices at all."""
+    if not known:
         console.note(f"No quotes of {fight!r}. Fights with prices: cornerman prices list")
+        click.get_current_context().exit(ExitCode.UNKNOWN_JOB)
+    if empty is not None:
+        console.note(empty)
