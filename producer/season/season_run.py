@@ -35,6 +35,7 @@ RUNNERS = 2
 LOOK_SECONDS = 0.2
 LEAD_SECONDS = 3.0
 PATIENCE_SECONDS = 120.0
+PATIENCE_FOR_JOBS_SECONDS = 400.0  # a training may be among them
 USER = "season"
 KILLS = (
     (0.20, Kill.FEED_LEADER),
@@ -216,8 +217,8 @@ class SeasonRun:
         ledger = self._ledger
         over = time.time()
 
-        def until(what: str, condition: Callable[[], bool]) -> None:
-            end = time.monotonic() + PATIENCE_SECONDS
+        def until(what: str, condition: Callable[[], bool], patience_seconds: float = PATIENCE_SECONDS) -> None:
+            end = time.monotonic() + patience_seconds
             while time.monotonic() < end:
                 self._live(people, export)
                 with suppress(LedgerError):
@@ -242,5 +243,5 @@ class SeasonRun:
             name: (begin, ledger.schedules.pause(name, user=USER, reason="the season is over").decided_until)
             for name, begin in begun.items()
         }
-        until("the end of every job", lambda: not ledger.job_index.page(_UNDONE).jobs)
+        until("the end of every job", lambda: not ledger.job_index.page(_UNDONE).jobs, PATIENCE_FOR_JOBS_SECONDS)
         return spans
