@@ -1,5 +1,6 @@
--- Take, renew or give up the lead of a feed. One feed runner leads, the others stand by: whoever asks first after the
--- lease has ended leads next, with a greater fence, so that the writes of the one before are refused (see the prelude).
+-- Take, renew or give up the lead of a feed. One feed runner leads, the others stand by. After the lease has ended, the
+-- first runner that asks leads next, with a greater fence, so that the writes of the former leader are refused (see the
+-- prelude).
 --
 -- <ns>:feeds                hash  name -> when the feed was registered (ms)
 -- <ns>:feed:<name>          hash  source; leader, fence, since (ms), until (ms): '' for no leader; lease (ms);

@@ -45,7 +45,7 @@ class RetrievalError(Exception):
     retry_after_seconds
         When the provider wants to be asked again; None if it does not say.
     usage
-        What the response said of the budget.
+        The budget as the headers of the response have it.
     """
 
     def __init__(

@@ -72,8 +72,8 @@ def count_bets(
     decisions
         The decisions to bet.
     unnoticed
-        Fights that vanished so shortly before their bell that the feed could not tell it from a fault: bets on them
-        stay open until a person voids them.
+        Fights that vanished so shortly before their bell that a feed cannot distinguish it from a fault: bets on
+        them stay open until a person voids them.
     """
     placed = [entry.bet for entry in entries if isinstance(entry, BetPlaced)]
     ends: dict[str, list[BetSettled | BetVoided]] = {}
