@@ -10,9 +10,11 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from engine.data.fight_log_tables import TABLE_SUFFIXES
 from engine.data.fight_log_versions import CURRENT, VERSIONS
@@ -21,21 +23,33 @@ from engine.errors import ValidationError
 KEPT_VERSIONS = 5
 """Versions that stay, with the one in force: a reader has followed the link to one of them."""
 TABLES = ("fights", "stat_lines", "fighters")
+WAIT_SECONDS = 60.0
+"""How long an import waits for another one: schedules and people may begin two at once, and most take seconds."""
 
 _LOCK = ".lock"
 _NEW = ".new-"
+_LOOK_SECONDS = 0.05
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for one writer; it is made if absent. Raises ValidationError if another writer has it."""
+def locked(folder: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
+    """Hold the folder for one writer; it is made if absent. Raises ValidationError if another writer keeps it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValidationError(f"another import is writing {folder}: wait for its end, then repeat") from None
+        end = time.monotonic() + wait_seconds
+        while not _try_lock(lock):
+            if time.monotonic() >= end:
+                raise ValidationError(f"another import is writing {folder}: wait for its end, then repeat")
+            time.sleep(_LOOK_SECONDS)
         yield
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def suffix_of(folder: Path) -> str:

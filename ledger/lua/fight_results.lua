@@ -2,11 +2,12 @@
 -- version of a result stays, because sequential tests have used it.
 --
 -- <ns>:results          hash    day|name|name -> batch (us), ' ', result (JSON)
--- <ns>:results:first    hash    day|name|name -> the first result (JSON) of each that was replaced
+-- <ns>:results:first    hash    day|name|name -> the first result (JSON) of each that was replaced or overturned
 -- <ns>:results:ids      hash    day|name|name -> ids under which sources know the fight (JSON list)
 -- <ns>:results:changes  stream  who, from ('' for a new one), to
 -- arg(1) who   arg(2) about how many changes to keep
--- arg(3..) for each: name, result (JSON), ids (JSON list, or '')
+-- arg(3..) for each: name, result (JSON), ids (JSON list, or ''), the result as it was announced if a new one was
+--           overturned before it came here (JSON, or '')
 -- Reply: {new, already known, replaced}
 
 local reply = earlier_reply()
@@ -30,8 +31,8 @@ end
 
 local kept = ns .. 'results'
 local added, unchanged, corrected = 0, 0, 0
-for first = 3, #ARGV - HEADER, 3 do
-  local name, after, ids = arg(first), arg(first + 1), arg(first + 2)
+for first = 3, #ARGV - HEADER, 4 do
+  local name, after, ids, announced = arg(first), arg(first + 1), arg(first + 2), arg(first + 3)
   if ids ~= '' then
     join_ids(kept .. ':ids', name, cjson.decode(ids))
   end
@@ -43,8 +44,9 @@ for first = 3, #ARGV - HEADER, 3 do
   if known == after then
     unchanged = unchanged + 1
   else
-    if known ~= '' and not redis.call('HGET', kept .. ':first', name) then
-      redis.call('HSET', kept .. ':first', name, known)
+    local earliest = known == '' and announced or known
+    if earliest ~= '' and not redis.call('HGET', kept .. ':first', name) then
+      redis.call('HSET', kept .. ':first', name, earliest)
     end
     redis.call('HSET', kept, name, batch .. ' ' .. after)
     redis.call('XADD', kept .. ':changes', 'MAXLEN', '~', arg(2), '*', 'who', arg(1), 'from', known, 'to', after)

@@ -39,7 +39,8 @@ class FightResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     batch
         Orders results by when they became known; set by the server, and kept by a correction.
     first
-        The result before its first correction; set by the server, None without a correction.
+        The result before its first correction; set by the server, None without a correction. It may be given with a
+        new result, if that was overturned before it was added.
     """
 
     date: date
@@ -119,9 +120,10 @@ _encoder = msgspec.json.Encoder(order="sorted")
 _decoder = msgspec.json.Decoder(FightResult)
 
 
-def _arguments(result: FightResult) -> tuple[str, bytes, bytes]:
+def _arguments(result: FightResult) -> tuple[str, bytes, bytes, bytes]:
     ids = msgspec.json.encode(result.fight_ids) if result.fight_ids else b""
-    return result.key, _encoder.encode(_canonical(result)), ids
+    announced = b"" if result.first is None else _encoder.encode(_canonical(result.first))
+    return result.key, _encoder.encode(_canonical(result)), ids, announced
 
 
 def _canonical(result: FightResult) -> FightResult:

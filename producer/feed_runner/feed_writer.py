@@ -121,7 +121,7 @@ class FeedWriter:
         return self.attempted_at.timestamp() + min(doubled, max(interval_seconds, 1.0))
 
     def read(self, retrieval: Retrieval) -> Reading:
-        """Return what a retrieval contains; tell of each refused event and quote, once. Raises RetrievalError."""
+        """Return what a retrieval contains; log each refused event and quote, once. Raises RetrievalError."""
         reading = read_retrieval(retrieval, price_format=self.settings.price_format, model=self.settings.feed_model)
         for error in reading.refused:
             self.tell_once(logging.WARNING, "event refused", reason=error.failure.message[:MAX_FAULT_CHARACTERS])

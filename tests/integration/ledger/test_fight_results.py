@@ -49,6 +49,18 @@ def test_a_correction_replaces_leaves_a_trace_and_keeps_its_place(ledger: Ledger
     assert changes[-1].before is None
 
 
+def test_a_result_that_was_overturned_before_it_was_added_keeps_the_announced_one(ledger: Ledger) -> None:
+    overturned = FightResult(date=DAY, fighters=WON.fighters, winner=None, ending="no_contest", first=WON)
+    assert ledger.fight_results.add([overturned], user="ann") == counts(added=1)
+    (stored,) = ledger.fight_results.all()
+    assert stored.first is not None
+    assert (stored.winner, stored.ending, stored.first.winner) == (None, "no_contest", WON.winner)
+    assert ledger.fight_results.add([overturned], user="ann") == counts(unchanged=1)
+    assert ledger.fight_results.add([LOST], user="bob") == counts(corrected=1)
+    (corrected,) = ledger.fight_results.all()
+    assert corrected.first == stored.first
+
+
 def test_results_of_one_call_are_one_batch(ledger: Ledger) -> None:
     ledger.fight_results.add([WON, VOID], user="ann")
     assert len({result.batch for result in ledger.fight_results.all()}) == 1

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -46,6 +46,8 @@ RESULT_DAYS = 400
 """Results of fights of the last days that the ledger gets: longer than a bet or a review waits for one."""
 USER = "fight-log import"
 STEPS = 2
+_WINNERS: dict[str, Literal[0, 1]] = {"red": 0, "blue": 1}
+_ENDINGS: dict[str, Ending] = {"draw": "draw", "nc": "no_contest"}
 
 
 def update_fight_log(job: UpdateFightLog, context: JobContext) -> FightLogReport:
@@ -106,17 +108,23 @@ def recent_results(result: ImportResult, now: datetime) -> list[FightResult]:
     found: dict[str, FightResult] = {}
     for fight in log.fights[log.fights["date"] >= first.isoformat()].to_dict("records"):
         pair = (names[fight["red_id"]], names[fight["blue_id"]])
-        endings: dict[str, Ending] = {"draw": "draw", "nc": "no_contest"}
+        final, announced = fight["winner"], fight["announced_winner"] or fight["winner"]
         one = FightResult(
             date=fight["date"].date(),
             fighters=pair,
-            winner={"red": 0, "blue": 1}.get(fight["winner"]),  # type: ignore[arg-type]
-            ending=endings.get(fight["winner"], "won"),
+            winner=_WINNERS.get(final),
+            ending=_ENDINGS.get(final, "won"),
             fight_ids=tuple(ids.get(fight["fight_id"], ())),
+            first=None if announced == final else _announced(fight["date"].date(), pair, announced),
         )
         # The ledger has one result of a pair and a day: of two such fights the last one counts.
         found[one.key] = one
     return list(found.values())
+
+
+def _announced(day: date, fighters: tuple[str, str], winner: str) -> FightResult:
+    """Return the result of a fight as it was announced: bets are settled by it."""
+    return FightResult(date=day, fighters=fighters, winner=_WINNERS.get(winner), ending=_ENDINGS.get(winner, "won"))
 
 
 def to_report(job: UpdateFightLog, result: ImportResult, results: dict[str, int] | None) -> FightLogReport:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -142,9 +143,20 @@ def test_a_job_reads_the_version_that_it_has_checked(logs: tuple[Path, Path]) ->
 
 
 def test_one_writer_at_a_time(logs: tuple[Path, Path]) -> None:
+    folder, _ = logs
+    with locked(folder), pytest.raises(ValidationError, match="another import is writing"):  # noqa: SIM117
+        with locked(folder, wait_seconds=0.0):
+            pass
+
+
+def test_an_import_waits_for_another_one(logs: tuple[Path, Path]) -> None:
     folder, newer = logs
-    with locked(folder), pytest.raises(ValidationError, match="another import is writing"):
-        import_sources(folder, [newer], ImportOptions())
+    with ThreadPoolExecutor(1) as threads:
+        with locked(folder):
+            waiting = threads.submit(import_sources, folder, [newer], ImportOptions())
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.3)
+        assert waiting.result(timeout=30).changed
 
 
 def test_a_table_that_was_replaced_by_hand_is_not_overwritten(logs: tuple[Path, Path]) -> None:
