@@ -64,6 +64,7 @@ def _figures(report: BetsReport) -> str:
     total, fall = report.total, report.drawdown
     closing = total.closing
     value, interval = estimate_cells(total.return_on_stake, "{:+.1%}")
+    luck = "the best of them is partly luck" if report.rules_tried > 1 else ""
     entries = [
         ("profit", (f"{total.profit:+,}", f"of {total.staked:,} staked")),
         ("return on stake", (value, interval or few_results(total))),
@@ -71,7 +72,7 @@ def _figures(report: BetsReport) -> str:
         ("beat the close", estimate_cells(None if closing is None else closing.beaten, "{:.0%}")),
         ("drawdown", (f"{fall.amount:,}", "" if fall.share is None else f"{percent(fall.share)} of the peak")),
         ("longest losing run", (f"{fall.longest_losing_run:,}", "bets")),
-        ("rules tried", (f"{report.rules_tried:,}", "the best of them is partly luck")),
+        ("rules tried", (f"{report.rules_tried:,}", luck)),
     ]
     return figure_list(entries)
 

@@ -79,7 +79,9 @@ def _total(report: BetsReport) -> Table:
 def _rules(report: BetsReport) -> tuple[Table, ...]:
     if not report.rules:
         return ()
-    title = f"By decision rules: {report.rules_tried:,} were tried, so the best is partly luck"
+    title = "By decision rules"
+    if report.rules_tried > 1:
+        title += f": {report.rules_tried:,} were tried, so the best is partly luck"
     figures = number_table(title, "rules", *_COLUMNS)
     names = number_table(
         "The rules", "rules", "values", "return, all rules at once", "p-value", "drawdown", "longest losing run"

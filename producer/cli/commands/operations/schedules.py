@@ -196,7 +196,7 @@ def changes(console: Console, name: str | None, limit: int) -> None:
 
 
 def _from_file(name: str, source: TextIO, jobs: tuple[str, ...], fields: dict[str, Any]) -> Schedule:
-    if jobs or any(value for value in fields.values()):
+    if jobs or _given(fields):
         raise click.UsageError("give the schedule as --file or by the other options, not both")
     return decode_schedule(source.read().encode(), name)
 
@@ -204,8 +204,13 @@ def _from_file(name: str, source: TextIO, jobs: tuple[str, ...], fields: dict[st
 def _from_options(name: str, jobs: tuple[str, ...], fields: dict[str, Any]) -> Schedule:
     if not fields["cron"] or not jobs:
         raise click.UsageError("give --cron and --job, or the whole schedule as --file")
-    given = {field: value for field, value in fields.items() if value}
-    return decode_schedule(msgspec.json.encode({"name": name, "jobs": [_job(text) for text in jobs], **given}))
+    jobs_as_json = [_job(text) for text in jobs]
+    return decode_schedule(msgspec.json.encode({"name": name, "jobs": jobs_as_json, **_given(fields)}))
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given; an empty text is one, such as of a shell variable that is not set."""
+    return {field: value for field, value in fields.items() if value is not None and value is not False}
 
 
 def _job(text: str) -> Any:
