@@ -74,7 +74,7 @@ class Webhooks:
 
     def begin(self, ledger: Ledger) -> str:
         """Create the webhook and start its relays; return its id."""
-        definition = WebhookDefinition(url=self._receiver.url, kinds=("check_health", "train_ensemble"))
+        definition = WebhookDefinition(url=self._receiver.url, kinds=("check_health", "predict_card", "train_ensemble"))
         created = ledger.webhooks.create(definition, user="chaos")
         self._receiver.secrets.append(created.secret)
         self._processes = [self._start() for _ in range(self._count)]

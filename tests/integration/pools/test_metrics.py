@@ -103,7 +103,8 @@ def test_what_waits_and_who_takes_it_is_measured(
     described = set(re.findall(r"^# HELP (\w+) ", text, re.MULTILINE))
     of_feeds = {name for name in GAUGES if name.startswith("cornerman_feed_")}
     of_models = {"cornerman_calibration_drift", "cornerman_state_lag_days"}
-    assert set(GAUGES) - described == of_models | of_feeds  # there is neither a model nor a feed
+    of_schedules = {name for name in GAUGES if name.startswith("cornerman_schedule_")}
+    assert set(GAUGES) - described == of_models | of_feeds | of_schedules  # there is none of these
     assert get(address, "/elsewhere")[0] == 404
 
 

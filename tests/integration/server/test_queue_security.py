@@ -198,7 +198,6 @@ FORBIDDEN: dict[str, list[Callable[[Ledger], Any]]] = {
     "worker": [
         lambda ledger: ledger.server.execute(*SECRETS),
         lambda ledger: ledger.webhooks.create(WebhookDefinition(url="https://example.com"), user="ann"),
-        lambda ledger: ledger.dead_letters.newest(),
         lambda ledger: ledger.dead_letters.purge_all(),
         lambda ledger: next(ledger.follow("0", idle_seconds=0.01)),
         lambda ledger: ledger.quarantine.items("predict"),
