@@ -62,8 +62,9 @@ local waiting = 0 -- jobs that wait, if some of these do
 -- Return what checks and applies what a new job waits for and what it supersedes; made only for calls that need it.
 local function conditional_calls()
   -- A card supersedes the jobs of the same question: of the same card, model, options and caller; and of another card, or
-  -- the one job, that its caller names. One that is superseded has superseded those before it, so the search ends there.
-  local MAX_EARLIER = 200
+  -- the one job, that its caller names. One that is superseded has superseded those before it. The search goes on for
+  -- some, because jobs of one millisecond, and those from before the clock was set back, are not in their order.
+  local MAX_EARLIER, MAX_SUPERSEDED = 200, 50
 
   -- List jobs that the card of a job may supersede, newest first: {id, when the prices were read (ms or nil), state, by
   -- which job it is superseded}.
@@ -80,8 +81,10 @@ local function conditional_calls()
       return job[4]
     end
     for _, card in ipairs({ card_id, arg(9) ~= card_id and arg(9) or nil }) do
+      local superseded = 0
       for _, other in ipairs(redis.call('ZREVRANGE', ns .. 'index:card:' .. card, 0, MAX_EARLIER - 1)) do
-        if add(other) then
+        superseded = superseded + (add(other) and 1 or 0)
+        if superseded == MAX_SUPERSEDED then
           break
         end
       end

@@ -53,6 +53,17 @@ def test_a_card_that_nobody_works_on_ends_as_superseded(ledger: Ledger) -> None:
     check_index(ledger)
 
 
+def test_of_cards_of_one_millisecond_only_the_last_stands(ledger: Ledger) -> None:
+    keys = ("c", "b", "a")  # the index of a card orders jobs of one time by their ids, and "c" comes first
+    ledger.submit_many([card(2.0 + number / 10) for number in range(3)], keys=keys, supersede=True)
+    assert [by(ledger, key) for key in keys] == [
+        (JobState.CANCELLED, "b"),
+        (JobState.CANCELLED, "a"),
+        (JobState.QUEUED, None),
+    ]
+    check_index(ledger)
+
+
 def test_a_running_and_an_answered_card_are_marked(ledger: Ledger) -> None:
     submit(ledger, "answered", card(2.0))
     (claim,) = ledger.claim("predict", OWNER)
