@@ -232,6 +232,7 @@ class _Run:
             blows = [blow for blows in self._rounds(feeding) for blow in blows]
             feeding.result()
             self._trained.set()
+            self._callers[1].result()  # it may have submitted a last training
             self._until(lambda: self._submitter.accepted.keys() <= self._follower.outcomes.keys())
             took_seconds = time.monotonic() - started_seconds
             self._until(lambda: self._submitter.accepted.keys() <= set(self._webhooks.accepted()))
