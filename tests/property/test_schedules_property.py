@@ -29,6 +29,7 @@ AUTUMN = ["2026-10-25T00:30", "2026-10-25T01:30", "2026-10-26T01:30"]
 BY = {"user": "ann", "reason": "a test"}
 POOLS = 3
 GRACE_SECONDS = 600.0
+CLOCK_SECONDS = 10.0
 
 
 Event = tuple[int, str] | None
@@ -79,7 +80,9 @@ class World:
 
     def set_clock(self, moment: datetime) -> None:
         self._server.clock.move(round(moment.timestamp() - time.time()))
+        end = time.monotonic() + CLOCK_SECONDS
         while abs(self.now - moment) > timedelta(seconds=1):  # the server keeps its time for a moment
+            assert time.monotonic() < end, "the server's clock was not set"
             time.sleep(0.001)
 
     def look(self, pool: int, event: Event = None) -> tuple[ScheduleRun, ...]:

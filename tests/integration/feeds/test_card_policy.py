@@ -1,4 +1,4 @@
-"""Cards follow the prices: one job of each movement, whoever reads it and however often."""
+"""Cards follow the prices: several runners that read one movement, or read it twice, make one job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes about fights is stored once, and bets end with it once, whoever is killed in between."""
+"""Changes of fights are stored once and end their bets once, also if processes are killed in between."""
 
 from __future__ import annotations
 

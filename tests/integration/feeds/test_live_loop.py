@@ -57,7 +57,7 @@ def test_a_refusal_that_lasts_is_asked_slowly_until_somebody_starts_again(
         assert (status.state.failure.reason, len(provider.asked)) == ("unauthorized", 1)
         assert status.state.next_poll is not None
         assert (status.state.next_poll - status.state.failure.at).total_seconds() > 50
-    with loop():  # whoever starts it again may have corrected the key
+    with loop():  # the key may have been corrected before the restart
         until(lambda: feed().state.failure is None and feed().state.last_success is not None)
     assert feed().totals["failures.unauthorized"] == 1
     assert [record.message for record in caplog.records].count("feed failed") == 1

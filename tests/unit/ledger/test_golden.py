@@ -22,7 +22,6 @@ from ledger.contracts.job_reports.bets_report import (
     BetFigures,
     BetGroup,
     BetsReport,
-    ClosingFigures,
     DrawdownFigures,
     ReviewedDay,
     RuleReview,
@@ -117,6 +116,7 @@ from ledger.contracts.reports import (
     ShadowReport,
     TrainingReport,
 )
+from tests.support.bets import FIGURES as BET_FIGURES
 
 FOLDER = Path(__file__).parents[2] / "golden"
 NIGHT = datetime(2099, 1, 3, 3, 30, tzinfo=UTC)
@@ -363,20 +363,6 @@ ORIGINS: dict[str, Provenance] = {
         claimed_at=NIGHT, models={"champion": DIGEST}, controls={}, surroundings=SURROUNDINGS, devig_method="power"
     ),
 }
-BET_FIGURES = BetFigures(
-    bets=40,
-    events=12,
-    won=21,
-    staked=40_000,
-    profit=2000,
-    return_on_stake=Estimate(value=0.05, lower=-0.1, upper=0.21),
-    closing=ClosingFigures(
-        bets=38,
-        edge=Estimate(value=0.02, lower=0.01, upper=0.03),
-        log_ratio=Estimate(value=0.019, lower=0.009, upper=0.029),
-        beaten=Estimate(value=0.7, lower=0.55, upper=0.85),
-    ),
-)
 REPORTS: dict[str, Report] = {
     "report_card": CardReport(
         card_id="UFC 400",

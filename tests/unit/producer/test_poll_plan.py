@@ -157,9 +157,9 @@ class TestBudget:
     def test_it_is_unknown_once_the_provider_counts_from_0(self) -> None:
         old = FeedBudget(remaining=0, used=500, spent=500, cost=2, resets_at=BELL)
         assert budgets.current(old, BELL - timedelta(seconds=1), SETTINGS) == old
-        anew = budgets.current(old, BELL, SETTINGS)
-        assert (anew.remaining, anew.spent, anew.used, anew.cost) == (None, 0, None, 2)
-        assert anew.resets_at == datetime(2026, 12, 1, tzinfo=UTC)
+        next_month = budgets.current(old, BELL, SETTINGS)
+        assert (next_month.remaining, next_month.spent, next_month.used, next_month.cost) == (None, 0, None, 2)
+        assert next_month.resets_at == datetime(2026, 12, 1, tzinfo=UTC)
 
     @pytest.mark.parametrize("text", ["", "many", "-1", "nan", "inf", "1e400"])
     def test_headers_that_are_no_numbers_say_nothing(self, text: str) -> None:
