@@ -26,7 +26,8 @@ def maximise_growth(
     """Return the stake of each bet, of which there are `number` equal ones, by a primal-dual interior-point method.
 
     `spare` is what the stakes leave of `max_total`. At the maximum either a stake or its multiplier is 0, and either
-    the spare or its multiplier.
+    the spare or its multiplier. If nearly all of the bankroll is staked, rounding errors can end the search early: then
+    the answer is the stakes with the smallest duality gap that were found.
     """
     size = len(price)
     single = (probability * price - 1.0) / (price - 1.0)
@@ -35,8 +36,14 @@ def maximise_growth(
     centre = 1e-4 * np.max(single) * np.max(number * (probability * price - 1.0))
     stake_multiplier, spare_multiplier = centre / stake, centre / spare
     gradient, hessian = np.empty(size), np.empty((size, size))
+    best, best_gap, converged = stake, np.inf, False
     for _ in range(_MAX_STEPS):
         _derivatives(stake, spare + (1.0 - max_total), probability, price, number, nodes, weights, gradient, hessian)
+        duality_gap = max_total * max(0.0, np.max(gradient / number)) - np.sum(gradient * stake)
+        if converged and duality_gap <= _MAX_GAP:
+            return stake
+        if duality_gap < best_gap:
+            best, best_gap = stake, duality_gap
         for row in range(size):
             for column in range(row + 1):
                 hessian[row, column] -= spare_multiplier / spare * number[row] * number[column]
@@ -65,9 +72,8 @@ def maximise_growth(
             break
         stake, spare = stake + length * move, spare + length * spare_move
         stake_multiplier, spare_multiplier = stake_multiplier + turned * turn, spare_multiplier + turned * spare_turn
-        if gap <= _MAX_GAP and np.max(np.abs(move)) <= _MAX_MOVE:
-            break
-    return stake
+        converged = bool(gap <= _MAX_GAP and np.max(np.abs(move)) <= _MAX_MOVE)
+    return best
 
 
 @kernel

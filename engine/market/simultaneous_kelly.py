@@ -52,6 +52,7 @@ class KellyBet(NamedTuple):
 def simultaneous_kelly(bets: Sequence[KellyBet]) -> tuple[float, ...]:
     """Return the shares of the bankroll that maximise the mean log growth of independent bets placed at once.
 
+    The mean log growth is within 1e-11 of the largest one; within 1e-6 if more than 99.99% of the bankroll are staked.
     One bet gets exactly `kelly_stake`. A bet without a positive expectation gets 0. Equal bets get equal shares, and
     the order of the bets does not change a bit of the answer.
 

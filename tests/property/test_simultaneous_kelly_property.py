@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.arrays import Floats
@@ -21,6 +21,14 @@ paying = st.builds(
     st.floats(0.02, 0.98),
     st.floats(0.0001, 0.5),
 ).filter(lambda bet: bet.price > 1.001)
+NEARLY_ALL = [
+    KellyBet(0.96, 1.5520833333333335),
+    KellyBet(0.96, 1.5625),
+    KellyBet(0.96, 1.5625),
+    KellyBet(0.97, 1.0618556701030928),
+    KellyBet(0.98, 1.0205102040816327),
+    KellyBet(0.98, 1.530612244897959),
+]
 
 
 def outcomes(bets: list[KellyBet]) -> tuple[Floats, Floats]:
@@ -37,8 +45,12 @@ def growth(bets: list[KellyBet], stakes: Floats) -> float:
 
 @settings(max_examples=150)
 @given(st.lists(paying, min_size=2, max_size=10))
+@example(NEARLY_ALL)
 def test_the_stakes_are_where_no_outcome_counts_more(bets: list[KellyBet]) -> None:
-    """The gradient over all 2^n outcomes is 0, or the sum is at its bound: the optimum of a concave function."""
+    """The gradient over all 2^n outcomes is 0, or the sum is at its bound: the optimum of a concave function.
+
+    The example stakes nearly all: a search that ends when its steps become short ends too early there.
+    """
     stakes = np.array(simultaneous_kelly(bets))
     assert np.all(stakes > 0.0)
     total = float(np.sum(stakes))
@@ -47,9 +59,7 @@ def test_the_stakes_are_where_no_outcome_counts_more(bets: list[KellyBet]) -> No
     gradient = np.sum((chances / (1.0 + profits @ stakes))[:, np.newaxis] * profits, axis=0)
     # By how much a change of the stakes could still raise the mean growth: the duality gap.
     gap = MAX_TOTAL * max(0.0, float(np.max(gradient))) - float(gradient @ stakes)
-    assert abs(gap) < 1e-8
-    if total < 0.99:
-        assert np.max(np.abs(gradient)) < 1e-9
+    assert abs(gap) < (1e-11 if total < 0.9999 else 1e-6)
 
 
 @settings(max_examples=50)
