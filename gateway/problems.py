@@ -23,6 +23,7 @@ from ledger.contracts.failures import (
     UnknownJobError,
     WaitTimeoutError,
 )
+from ledger.feeds.feed_store import UnknownFeedError
 from ledger.jobs.outcome_reader import OutcomesMissedError, UnreadableOutcomeError
 from ledger.operations.control_store import ControlConflictError
 from ledger.schedules.schedule_store import UnknownScheduleError
@@ -134,7 +135,7 @@ def _problem_of(error: Exception) -> ProblemError:
             return _refused(error)
         case UnknownJobError():
             return ProblemError(410 if "forgotten" in str(error) else 404, str(error))
-        case UnknownWebhookError() | UnknownScheduleError() | UnknownBetError():
+        case UnknownWebhookError() | UnknownScheduleError() | UnknownBetError() | UnknownFeedError():
             return ProblemError(404, str(error))
         case ControlConflictError():
             return ProblemError(409, str(error))

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from ledger.contracts.codec import job_refused
+from ledger.contracts.failures import LedgerError
 from ledger.contracts.feeds import FeedState, FeedStatus, RetrievalRecord
 from ledger.feeds.feed_leases import FeedLeases
 from ledger.feeds.fight_changes import FightChanges
@@ -21,6 +22,10 @@ MAX_MARKS = 100_000
 
 _states = msgspec.json.Decoder(FeedState)
 _retrievals = msgspec.json.Decoder(RetrievalRecord)
+
+
+class UnknownFeedError(LedgerError):
+    """No feed is registered under this name."""
 
 
 class DumpMark(Struct, frozen=True):
@@ -118,20 +123,22 @@ class Feeds(ListedFights):
         return [self._status(name.decode(), to_datetime(at)) for name, at in sorted(registered.items())]
 
     def status(self, name: str) -> FeedStatus:
-        """Return the state of a feed. Raises JobRefusedError if no feed has this name."""
+        """Return the state of a feed. Raises UnknownFeedError."""
         at = self._server.execute("HGET", self._server.key("feeds"), name)
         if at is None:
-            known = ", ".join(self.names()) or "none"
-            raise job_refused(f"no feed is registered as {name!r}; registered: {known}")
+            raise self._unknown(name)
         return self._status(name, to_datetime(at))
 
     def remove(self, name: str) -> None:
-        """Forget a feed. Raises JobRefusedError if a runner leads it, or if no feed has this name."""
+        """Forget a feed. Raises UnknownFeedError, and JobRefusedError if a runner leads it."""
         reply = self._server.run_script("feed_remove", name)
         if reply[0] == b"led":
             raise job_refused(f"{reply[1].decode()} runs the feed {name!r}: stop it first")
         if reply[0] == b"unknown":
-            raise job_refused(f"no feed is registered as {name!r}; registered: {', '.join(self.names()) or 'none'}")
+            raise self._unknown(name)
+
+    def _unknown(self, name: str) -> UnknownFeedError:
+        return UnknownFeedError(f"no feed is registered as {name!r}; registered: {', '.join(self.names()) or 'none'}")
 
     def _status(self, name: str, registered_at: datetime) -> FeedStatus:
         key = self._server.key("feed", name)

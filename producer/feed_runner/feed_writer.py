@@ -9,6 +9,7 @@ import logging
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -70,6 +71,8 @@ class FeedWriter:
         The feed's state, as this leader last wrote it.
     attempts
         Polls that earlier leaders began and did not end.
+    totals
+        What this runner has read and written: retrievals, quotes, changes, cards, faults.
     writing
         Held while a reading is written, so that the runner does not end in between.
     """
@@ -84,6 +87,7 @@ class FeedWriter:
     state: FeedState = field(default_factory=FeedState)
     attempts: int = 0
     attempted_at: datetime | None = None
+    totals: Counter[str] = field(default_factory=Counter)
     writing: threading.Lock = field(default_factory=threading.Lock)
     _fence: str | None = None
     _told: dict[str, float] = field(default_factory=dict)
@@ -168,6 +172,7 @@ class FeedWriter:
         totals = {"retrievals": 1, **counts}
         end_poll = self.client.ledger.feeds.end_poll
         self._patiently(partial(end_poll, self.name, state, retrieval=record, mark=mark, totals=totals))
+        self.totals.update(totals)
         self._ended("success", counts, state)
 
     def fail(self, state: FeedState, error: RetrievalError, *, mark: DumpMark | None = None) -> None:

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,6 +106,11 @@ class FeedRunner:
         The server.
     settings, options
         What is read, and how.
+
+    Attributes
+    ----------
+    totals
+        What this runner has read and written: retrievals, quotes, changes, cards, and faults, which are refused events.
     """
 
     def __init__(self, ledger_settings: LedgerSettings, settings: FeedSettings, options: RunOptions) -> None:
@@ -125,12 +131,14 @@ class FeedRunner:
             on_change=self._lead_changed,
             on_error=lambda error: self._writer.tell_once(logging.ERROR, "no answer about the lead", error=str(error)),
         )
+        self.totals: Counter[str] = Counter()
         self._writer = FeedWriter(
             client=Client(Ledger.connect(ledger_settings)),
             name=self.name,
             settings=settings,
             leadership=self.leadership,
             metrics=self._metrics,
+            totals=self.totals,
             policy=settings.card_policy if options.submit_cards else None,
             stopping=self.stopping,
         )
@@ -174,7 +182,8 @@ class FeedRunner:
         loop = PastLoop(self._writer)
         if self._options.sources[0] == STDIN:
             clock = self._writer.client.ledger.server.time
-            whole = loop.read_dumps(_loaded(read_stream(sys.stdin.buffer, clock, loop.tell)))
+            dumps = read_stream(sys.stdin.buffer, clock, loop.tell)
+            whole = loop.read_dumps(partial(_same, dump) for dump in dumps)
         else:
             whole = self._read_files(loop)
         if whole:
@@ -269,11 +278,6 @@ def _api_key(settings: FeedSettings) -> str:
         return settings.api_key()
     except ValueError as error:
         raise job_refused(str(error)) from None
-
-
-def _loaded(dumps: Iterator[Dump]) -> Iterator[partial[Dump]]:
-    for dump in dumps:
-        yield partial(_same, dump)
 
 
 def _same(dump: Dump) -> Dump:

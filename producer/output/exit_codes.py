@@ -18,6 +18,7 @@ from ledger.contracts.failures import (
     UnknownJobError,
     WaitTimeoutError,
 )
+from ledger.feeds.feed_store import UnknownFeedError
 from ledger.schedules.schedule_store import UnknownScheduleError
 from ledger.webhooks.webhook_store import UnknownWebhookError
 from producer.audit.verification import BrokenAuditError
@@ -45,9 +46,9 @@ MEANINGS = {
     ExitCode.REFUSED: "wrong usage or invalid input: nothing was enqueued",
     ExitCode.UNAVAILABLE: "no server, or it refuses this user or this command",
     ExitCode.TIMEOUT: "no outcome within --timeout; the job goes on",
-    ExitCode.UNKNOWN_JOB: "no such job, bet, schedule, webhook or fight, or the job's retention has ended",
+    ExitCode.UNKNOWN_JOB: "no such job, bet, feed, schedule, webhook or fight, or the job's retention has ended",
     ExitCode.NOT_INSTALLED: "this part of cornerman is not installed",
-    ExitCode.PARTLY_REFUSED: "part of a feed was refused, the rest is enqueued; events that have begun do not count",
+    ExitCode.PARTLY_REFUSED: "part of a feed was refused, the rest is read; events that have begun do not count",
     ExitCode.BROKEN_AUDIT: "an audit file has a line that is changed, missing, reordered, repeated or truncated",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C",
 }
@@ -76,7 +77,9 @@ def exit_code_for(error: Exception) -> ExitCode:
             return ExitCode.UNAVAILABLE
         case WaitTimeoutError():
             return ExitCode.TIMEOUT
-        case UnknownJobError() | UnknownBetError() | UnknownScheduleError() | UnknownWebhookError():
+        case (
+            UnknownJobError() | UnknownBetError() | UnknownFeedError() | UnknownScheduleError() | UnknownWebhookError()
+        ):
             return ExitCode.UNKNOWN_JOB
         case BrokenAuditError():
             return ExitCode.BROKEN_AUDIT

@@ -221,6 +221,17 @@ def test_a_feed_of_files_ends_and_says_what_it_could_not_read(
     assert sum(ledger.queue_stats.depths().values()) == 1  # the card, from the dump's own reading
 
 
+def test_a_feed_of_files_ends_with_what_it_has_read_and_refused(start: StartRunner, tmp_path: Path) -> None:
+    moment = BEGIN.isoformat()
+    file = write(tmp_path, "a.json", {"timestamp": moment, "data": [event("e1", START), {"id": "e2"}]})
+    runner = start(str(file), "--format", "decimal", "--json")
+    assert runner.process.wait(30) == 7
+    [summary] = [line for line in runner.lines.splitlines() if '"complete"' in line]
+    counts = {"retrievals": 1, "quotes": 2, "changes": 4, "cards": 1, "faults": 1}
+    assert json.loads(summary) == {"feed": "dumps.a.json", "complete": True, **counts}
+    assert "cornerman feed status dumps.a.json" in runner.lines
+
+
 @pytest.mark.parametrize(("content", "code"), [(None, 0), ("{", 7)])
 def test_a_feed_without_a_readable_dump_ends(
     start: StartRunner, ledger: Ledger, tmp_path: Path, content: str | None, code: int

@@ -12,7 +12,7 @@ from ledger.contracts.failures import JobRefusedError, LeadershipLostError
 from ledger.contracts.feeds import FeedFailure, FeedState, RetrievalRecord
 from ledger.contracts.jobs import CheckHealth
 from ledger.feeds.feed_leases import FeedLease
-from ledger.feeds.feed_store import DumpMark
+from ledger.feeds.feed_store import DumpMark, UnknownFeedError
 from ledger.feeds.listed_fights import ListedFight
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
@@ -138,7 +138,7 @@ def test_a_feed_is_forgotten_once_nobody_leads_it(join: Join, ledger: Ledger) ->
     ledger.feeds.leases.leave("ufc", "one")
     ledger.feeds.remove("ufc")
     assert (ledger.feeds.all(), ledger.feeds.marks("ufc"), ledger.feeds.retrievals("ufc")) == ([], set(), [])
-    with pytest.raises(JobRefusedError, match="no feed is registered as 'ufc'; registered: none"):
+    with pytest.raises(UnknownFeedError, match="no feed is registered as 'ufc'; registered: none"):
         ledger.feeds.remove("ufc")
 
 

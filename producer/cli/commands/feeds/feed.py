@@ -67,7 +67,7 @@ def run(
     JSON, on stderr.
     """
     require_modules("feed", "httpx", "prometheus_client", "stamina")
-    from producer.feed_runner.runner import HISTORY, FeedRunner, RunOptions, checked_sources
+    from producer.feed_runner.runner import HISTORY, LIVE, FeedRunner, RunOptions, checked_sources
     from producer.feed_runner.settings import FeedSettings
 
     if not sources:
@@ -101,9 +101,19 @@ def run(
     console.note("The feed runner starts. Ctrl-C stops it.")
     runner = FeedRunner(server, settings, options)
     complete = runner.run()
-    console.output({"feed": runner.name, "complete": complete})
-    if not complete:
-        click.get_current_context().exit(ExitCode.FAILED if once else ExitCode.PARTLY_REFUSED)
+    read = {what: runner.totals[what] for what in ("retrievals", "quotes", "changes", "cards", "faults")}
+    console.output(
+        {"feed": runner.name, "complete": complete, **read},
+        f"Feed {runner.name}: {read['retrievals']:,} retrievals, {read['quotes']:,} quotes, "
+        f"{read['changes']:,} changed prices, {read['cards']:,} cards submitted, {read['faults']:,} events refused.",
+    )
+    if read["faults"]:
+        console.note(f"Show what was refused: cornerman feed status {runner.name}")
+    if not complete and once:
+        click.get_current_context().exit(ExitCode.FAILED)
+    endless = follow or (options.sources[0] == LIVE and not once)
+    if not complete or (read["faults"] and not endless):
+        click.get_current_context().exit(ExitCode.PARTLY_REFUSED)
 
 
 @feed.command("status")
