@@ -1,6 +1,8 @@
 -- Prepended to every script: the common arguments, the keys, and the transitions that more than one script makes.
 --
--- No KEYS are passed. Key names are built here from the namespace <ns>, so that a ledger lives on one node.
+-- Key names are built here from <ns>: the namespace, in a cluster as a hash tag ({namespace}), so that a ledger lives on
+-- one node. KEYS are for the server only, which refuses a script while some of the keys that it finds may be on another
+-- node: see ledger/server/script_keys.py. KEYS[1] is <ns>:guard, which never exists.
 --
 -- <ns>:job:<id>          hash    the record of a job
 --     kind, queue, payload, digest, correlation, submitted (ms), deadline (ms or ''), limit (s)   set by submit
@@ -60,9 +62,10 @@
 -- <ns>:controls          hash    values set by operators: see control.lua
 -- <ns>:sequence          string  counter of arrivals
 -- <ns>:reply:<token>     string  reply of a call (MessagePack), for as long as the call may be repeated
--- <ns>:news:<db>:<id>    channel the JSON of a progress; the outcome (MessagePack, see publish_outcome), or 'settled'
+-- <ns>:news:<db>:<id>    channel the JSON of a progress; the outcome (MessagePack, see publish_outcome), or 'settled'. In
+--                                a cluster it is a sharded one, of which only the nodes with the slot learn
 --
--- ARGV[1] namespace        ARGV[2] retention (ms)   ARGV[3] tombstone (ms)   ARGV[4] max outcomes
+-- ARGV[1] <ns>             ARGV[2] retention (ms)   ARGV[3] tombstone (ms)   ARGV[4] max outcomes
 -- ARGV[5] max doorbells    ARGV[6] max attempts     ARGV[7] lease (ms)       ARGV[8] number of the database <db>
 -- (channels are shared by all databases)     ARGV[9] how long a reply is kept (ms)
 -- ARGV[10] token of the call, the same if it is repeated because its reply was lost
@@ -119,6 +122,15 @@ end
 
 local function news_channel(id)
   return ns .. 'news:' .. ARGV[8] .. ':' .. id
+end
+
+local IN_CLUSTER = string.byte(ns) == 123 -- {
+local function publish(channel, message)
+  if IN_CLUSTER then
+    redis.call('SPUBLISH', channel, message)
+  else
+    redis.call('PUBLISH', channel, message)
+  end
 end
 
 local function get_field(id, field)
@@ -414,7 +426,9 @@ local INTERNAL_KINDS = { shadow_card = true, train_part = true, backtest_part = 
 -- is passed in and not read back, because it may be long.
 local function publish_outcome(id, state, field, body, origin)
   local message, channel = 'settled', news_channel(id)
-  local subscribers = redis.pcall('PUBSUB', 'NUMSUB', channel) -- a user of an older users.acl lacks this right
+  -- pcall: a user of an older users.acl lacks this right
+  local subscribers = IN_CLUSTER and redis.pcall('PUBSUB', 'SHARDNUMSUB', channel)
+    or redis.pcall('PUBSUB', 'NUMSUB', channel)
   if not subscribers.err and subscribers[2] > 0 then
     local job = redis.call('HMGET', record_key(id), 'kind', 'attempt', 'submitted', 'correlation', 'caller',
       'superseded_by')
@@ -423,7 +437,7 @@ local function publish_outcome(id, state, field, body, origin)
     message = job[6] and message or cmsgpack.pack({ state, job[1], job[2], job[3], now_text,
       field == 'report' and body, field == 'failure' and body, job[4], origin, job[5] or nil })
   end
-  redis.call('PUBLISH', channel, message)
+  publish(channel, message)
 end
 
 -- Jobs that this script has ended while others wait for them, nil for none: see settle_successors.

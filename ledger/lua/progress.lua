@@ -9,5 +9,5 @@ if not is_current_claim(arg(1), arg(2)) then
 end
 redis.call('HSET', record_key(arg(1)), 'progress', arg(3))
 redis.call('HDEL', record_key(arg(1)), 'unheard')
-redis.call('PUBLISH', news_channel(arg(1)), arg(3))
+publish(news_channel(arg(1)), arg(3))
 return 1

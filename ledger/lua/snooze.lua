@@ -18,7 +18,7 @@ redis.call('HSET', record_key(id), 'note', arg(4))
 redis.call('HDEL', record_key(id), 'unheard')
 if arg(5) ~= '' then
   redis.call('HSET', record_key(id), 'progress', arg(5))
-  redis.call('PUBLISH', news_channel(id), arg(5))
+  publish(news_channel(id), arg(5))
 end
 -- It may have been resumed while it was still running.
 if redis.call('HDEL', record_key(id), 'woken') == 1 then

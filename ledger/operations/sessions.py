@@ -61,5 +61,5 @@ class AsyncSessions:
 
 
 def _key(server: BaseServer, secret: str) -> str:
-    """Return the key of a session, outside of the namespace's, where only operators and gateways may read and write."""
-    return f"{server.settings.namespace}/tokens:session:{hashlib.sha256(secret.encode()).hexdigest()}"
+    """Return the key of a session, which only operators and gateways may read and write."""
+    return server.restricted_key(f"tokens:session:{hashlib.sha256(secret.encode()).hexdigest()}")

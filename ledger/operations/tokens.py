@@ -319,8 +319,8 @@ class TokenStore:
 
 
 def _key(server: BaseServer, name: str) -> str:
-    """Return a key outside of the namespace's, where only operators and gateways may read and write."""
-    return f"{server.settings.namespace}/tokens:{name}"
+    """Return a key that only operators and gateways may read and write."""
+    return server.restricted_key(f"tokens:{name}")
 
 
 def token_id_of(text: str) -> str | None:

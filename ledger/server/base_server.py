@@ -14,6 +14,7 @@ from ledger.server.address import INVALID_URL_MESSAGE, validated_url
 from ledger.server.connection_pool import Command
 from ledger.server.error_replies import error_meaning
 from ledger.server.exchanges import Commands, Exchange
+from ledger.server.script_keys import key_root, keys_of
 from ledger.server.server_memory import ServerMemory
 from ledger.settings import LedgerSettings
 
@@ -47,8 +48,9 @@ class BaseServer:
         self.fence = ""
         self.client: Any = client  # redis-py's signatures mix in those of its asynchronous client
         self.scripts = lua_scripts.register_scripts(client)
+        self._root = key_root(settings)
         self._header = (
-            settings.namespace,
+            self._root,
             _milliseconds(settings.retention_seconds),
             _milliseconds(settings.tombstone_seconds),
             settings.max_outcomes,
@@ -72,11 +74,17 @@ class BaseServer:
 
     def key(self, *parts: str) -> str:
         """Return the name of a key in this ledger's namespace."""
-        return ":".join((self.settings.namespace, *parts))
+        return ":".join((self._root, *parts))
+
+    def restricted_key(self, name: str) -> str:
+        """Return the name of a key outside of the namespace's, where only operators and gateways may read and write."""
+        return f"{self._root}/{name}"
 
     def script_call(self, name: str, *args: Any) -> Command:
         """Return the command that calls a script; its token lets the server recognise a repeated call."""
-        return ("EVALSHA", self.scripts[name].sha, 0, *self._header, secrets.token_hex(8), self.fence, *args)
+        keys = keys_of(name, self._root)(args)
+        token = secrets.token_hex(8)
+        return ("EVALSHA", self.scripts[name].sha, len(keys), *keys, *self._header, token, self.fence, *args)
 
     def script(self, name: str, *args: Any) -> Exchange[Any]:
         """Run a Lua script and return its reply."""

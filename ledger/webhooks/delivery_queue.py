@@ -230,7 +230,7 @@ class DeliveryQueue:
 
 def secrets_key(server: Server) -> str:
     """Return the key of the secrets, which is outside of the namespace: users may read that who must not know them."""
-    return f"{server.settings.namespace}/webhooks:secrets"
+    return server.restricted_key("webhooks:secrets")
 
 
 def _due(delivery: bytes, progress: bytes) -> DueDelivery:

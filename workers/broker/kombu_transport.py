@@ -26,6 +26,7 @@ from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedEr
 from ledger.ledger import Ledger
 from ledger.server.address import validated_url
 from ledger.server.error_replies import error_meaning
+from ledger.server.script_keys import key_root
 from ledger.settings import LedgerSettings
 
 DOORBELL_TASK = "cornerman.doorbell"
@@ -167,7 +168,7 @@ class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
 
     @property
     def _prefix(self) -> str:
-        return f"{self.ledger_settings.namespace}:doorbell:"
+        return f"{key_root(self.ledger_settings)}:doorbell:"
 
 
 class Connection(kombu.Connection):  # type: ignore[misc]  # kombu ships no types

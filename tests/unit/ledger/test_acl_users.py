@@ -10,7 +10,7 @@ import pytest
 
 import ledger
 from ledger.server.lua_scripts import PRELUDE
-from tests.support.acl_server import ROLES, USERS
+from tests.support.acl_server import CLUSTER_USERS, ROLES, USERS
 
 LEDGER = Path(ledger.__file__).parent
 CALLERS = {
@@ -70,14 +70,26 @@ CALLERS = {
     "worker_lost": ("worker",),
 }
 """Who runs each script."""
-TRIED = {"pubsub|numsub"}
+TRIED = {"pubsub|numsub", "pubsub|shardnumsub"}
 """What a script calls and does without where it is refused."""
+IN_CLUSTER = {
+    "publish": "spublish",
+    "pubsub|numsub": "pubsub|shardnumsub",
+    "subscribe": "ssubscribe",
+    "unsubscribe": "sunsubscribe",
+}
+"""What takes the place of a command in a cluster."""
 
 
-def allowed(role: str) -> set[str]:
+def allowed(role: str, users: Path = USERS) -> set[str]:
     """Return the commands that a role may run by name."""
-    (line,) = (line for line in USERS.read_text().splitlines() if line.startswith(f"user {role} "))
+    (line,) = (line for line in users.read_text().splitlines() if line.startswith(f"user {role} "))
     return set(re.findall(r"\+([a-z|]+)", line))
+
+
+def in_cluster(commands: set[str]) -> set[str]:
+    """Return the commands that take the place of others in a cluster."""
+    return {IN_CLUSTER.get(command, command) for command in commands}
 
 
 def lua(name: str) -> str:
@@ -103,7 +115,7 @@ def called(script: str) -> set[str]:
         reached = [name for name in known if re.search(rf"\b{name}\(", text)]
         added = bool(reached)
         text += "".join(known.pop(name) for name in reached)
-    names = re.findall(r"redis\.p?call\('(\w+)'(?:, '(NUMSUB)')?", text)
+    names = re.findall(r"redis\.p?call\('(\w+)'(?:, '((?:SHARD)?NUMSUB)')?", text)
     return {"|".join(word.lower() for word in name if word) for name in names}
 
 
@@ -113,7 +125,18 @@ def test_somebody_runs_every_script() -> None:
 
 @pytest.mark.parametrize(("script", "role"), [(script, role) for script, roles in CALLERS.items() for role in roles])
 def test_who_runs_a_script_may_run_what_it_calls(script: str, role: str) -> None:
-    assert called(script) - TRIED - allowed(role) == set()
+    needed = called(script) - TRIED
+    assert needed - set(IN_CLUSTER.values()) - allowed(role) == set()
+    assert in_cluster(needed) - allowed(role, CLUSTER_USERS) == set()
+
+
+def test_the_users_of_a_cluster_are_the_same_with_a_hash_tag() -> None:
+    here, there = (path.read_text().splitlines() for path in (USERS, CLUSTER_USERS))
+    for line, other in zip(here, there, strict=True):
+        patterns, others = ([word for word in text.split() if word[0] in "~&#"] for text in (line, other))
+        assert [word.replace("cornerman", "{cornerman}") for word in patterns] == others
+    for role in ROLES:
+        assert in_cluster(allowed(role)) | {"cluster|slots"} == allowed(role, CLUSTER_USERS)
 
 
 def test_the_gateway_may_do_for_others_what_they_may_do() -> None:
@@ -141,5 +164,7 @@ def test_every_command_of_the_ledger_is_somebodys(path: Path) -> None:
     everybodys = {"ping", "waitaof"}  # of the category @connection
     # A level of the log, an error, a form of Unicode, an option of XREAD.
     others = {"debug", "noauth", "nfkd", "block"}
-    somebodys = {name.partition("|")[0] for role in ROLES for name in allowed(role)}
+    somebodys = {
+        name.partition("|")[0] for role in ROLES for users in (USERS, CLUSTER_USERS) for name in allowed(role, users)
+    }
     assert spoken(path) - everybodys - others - somebodys == set()
