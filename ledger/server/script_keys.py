@@ -22,7 +22,10 @@ While a slot is moved to another node key by key, a server refuses a call (`ASK`
 keys is missing. So no script begins while some of the keys that it may find have moved already.
 """
 
-_JOBS = "job:<11+11> forgotten:<11+11> queue:<14+11> named:<14+11> callers:<14+11> doorbell:<14+11> index:caller:<7>"
+_JOBS = (
+    "job:<11+11> forgotten:<11+11> after:<11+11> queue:<14+11> named:<14+11> callers:<14+11> doorbell:<14+11> "
+    "index:caller:<7>"
+)
 _HOOK = "webhook:<1> webhook:<1>:waiting webhook:<1>:ages webhook:<1>:due webhook:<1>:progress webhook:<1>:log"
 _LETTERS = "webhook:<1>:dead webhook:<1>:letters"
 _SCHEDULE = "schedule:<1> schedule:<1>:runs schedule:<1>:order"
@@ -58,7 +61,7 @@ DECLARED = {
     + " "
     + re.sub(r"<(\d+)", lambda number: f"<{int(number[1]) + 10}", _JOBS),  # its arguments follow 10 others
     "settle": "job:<2+7> forgotten:<2+7> after:<2+7>",
-    "shadow": "job:<3+8> forgotten:<3+8> queue:<6+8> named:<6+8> doorbell:<6+8>",
+    "shadow": "job:<3+8> forgotten:<3+8> queue:<6+8> named:<6+8> callers:<6+8> doorbell:<6+8>",
     "snooze": "job:<1>",
     "submit": _JOBS,
     "unsnooze": "job:<1>",
