@@ -118,7 +118,7 @@ class BetRegister:
         if msgspec.structs.replace(known, who=written.who, beyond_caps=taken) != written:
             raise BetConflictError(
                 f"bet {bet.id} is another one: {known.stake} on {known.fighter} at {known.price} by {known.bookmaker}; "
-                "void it if it is wrong, and give a further bet a bet_id of its own"
+                "void it if it is wrong, and give a further bet a `bet_id` (`--bet-id`) of its own"
             )
         return BetReceipt(bet=_with_time(known, place), created=False, state=_state(state))
 
