@@ -111,7 +111,7 @@ if TYPE_CHECKING:
         UnknownFighterError,
         ValidationError,
     )
-    from engine.members.xgboost_fit import ProductionXGBoostConfig
+    from engine.members.xgboost_config import ProductionXGBoostConfig
     from engine.xgboost_trainer import (
         ProductionXGBoostTrainer,
         XGBoostTrainingResult,

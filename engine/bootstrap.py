@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from engine.arrays import Floats, ReplicaSet, ReplicatedMember
@@ -165,6 +164,8 @@ class ThreadSafeBootstrapSampler:
             for start, stop in batches:
                 fill(start, stop)
         else:
+            from joblib import Parallel, delayed  # not loaded for a few rows
+
             Parallel(n_jobs=threads, prefer="threads")(delayed(fill)(start, stop) for start, stop in batches)
         return total
 

@@ -20,7 +20,7 @@ from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import BootstrapError, BundleCorruptError, EngineError, MemoryLimitError, ValidationError
 from engine.market.simultaneous_kelly import KellyBet, simultaneous_kelly
-from engine.members.member_stack import MemberParams
+from engine.members.member_fit import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.model.trained_ensemble import Ensemble, save_ensemble
 from engine.simulation.league import LeagueConfig, simulate_league

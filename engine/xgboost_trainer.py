@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from engine.arrays import Array, Floats
 from engine.errors import MemoryLimitError, TrainingError, TrainingTimeoutError, ValidationError
-from engine.members.xgboost_fit import ProductionXGBoostConfig, TrainingLimits, ValidationSet, boost
+from engine.members.xgboost_config import ProductionXGBoostConfig
+from engine.members.xgboost_fit import TrainingLimits, ValidationSet, boost
 
 _log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from engine.data.feature_matrix import TrainingMatrix
 from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import FightLog, read_fight_log
 from engine.data.side_features import BASE_FEATURES
-from engine.members.member_stack import MemberParams
+from engine.members.member_fit import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.members.xgboost_fit import TrainingLimits
 from engine.statistics.calibration import Calibration, log_loss

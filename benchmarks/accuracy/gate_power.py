@@ -32,7 +32,7 @@ from engine.evaluation.backtest import BacktestConfig, backtest_data_from_log, f
 from engine.evaluation.challenger import evaluate_challenger
 from engine.evaluation.served_scores import SERVED_FORECASTS
 from engine.evaluation.walk_forward import FightSet
-from engine.members.member_stack import MemberParams
+from engine.members.member_fit import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.statistics.scores import clustered_mean, clustered_upper_bound, log_losses
 from engine.training.train import TrainingConfig

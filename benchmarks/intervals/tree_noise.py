@@ -19,7 +19,8 @@ from benchmarks.intervals.simulated_worlds import draw_world
 from engine.arrays import Floats
 from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config
 from engine.intervals.percentile import percentile_interval
-from engine.members.member_stack import MemberParams, MemberStacks
+from engine.members.member_fit import MemberParams
+from engine.members.member_stack import MemberStacks
 from engine.members.random_forest import FlatForests, ForestParams
 from engine.statistics.complements import margin_to_logit, mirror_averaged_margin
 from engine.training.train import TrainingConfig, train_ensemble

@@ -16,7 +16,7 @@ from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import FightLog
 from engine.data.fighter_snapshot import FighterSnapshot
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
-from engine.members.member_stack import MemberParams
+from engine.members.member_fit import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.simulation.league import LeagueConfig, simulate_league
 from engine.training.train import TrainingConfig, train_ensemble

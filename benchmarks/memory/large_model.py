@@ -8,7 +8,8 @@ from pathlib import Path
 
 from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fighter_snapshot import FighterSnapshot
-from engine.members.member_stack import MemberParams, stack_members
+from engine.members.member_fit import MemberParams
+from engine.members.member_stack import stack_members
 from engine.members.random_forest import ForestParams
 from engine.model.bundle import Bundle
 from engine.model.trained_ensemble import save_ensemble

@@ -11,7 +11,7 @@ from benchmarks.intervals.methods import LEVELS, available
 from benchmarks.intervals.simulated_worlds import FAMILIES, World, draw_world, league_world, write_world
 from engine.data.feature_matrix import MirrorPlan
 from engine.data.feature_matrix_files import read_matrix
-from engine.members.member_stack import MemberParams
+from engine.members.member_fit import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.statistics.calibration import log_loss
 from engine.statistics.complements import logit_to_probability

@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xgboost as xgb
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
@@ -21,6 +20,9 @@ from engine.arrays import Array, Floats
 from engine.errors import ValidationError
 from engine.members.feature_bins import BinEdges
 from engine.members.flat_trees import FlatTrees, TreeNodes, join_trees, level_order
+
+if TYPE_CHECKING:
+    import xgboost as xgb
 
 _OBJECTIVE = "binary:logistic"
 

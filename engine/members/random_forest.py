@@ -11,17 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.tree._tree import Tree
 
 from engine.arrays import Array, Floats
 from engine.errors import ValidationError
 from engine.members.feature_bins import BinEdges
 from engine.members.flat_trees import FlatTrees, TreeNodes, join_trees, level_order
 from engine.members.tree_growth import grow_tree
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.tree._tree import Tree
 
 _MAX_DEPTH = 30  # a full tree of this depth has more leaves than any fight log has rows
 

@@ -30,7 +30,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import ndtri
 
 from engine.arrays import Floats
@@ -205,6 +204,8 @@ def _trees_correction(trees: FlatBoosters, differences: Floats) -> Floats:
 
 def _fit_weight(corrections: Floats, market: Floats, won: NDArray[np.int8]) -> float:
     """Return the posterior mode of the correction's weight, in [0, 1], given results and the normal prior."""
+    from scipy.optimize import minimize_scalar  # not loaded for predicting
+
     sign = np.where(won == 1, -1.0, 1.0)
 
     def negative_log_posterior(weight: float) -> float:

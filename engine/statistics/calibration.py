@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linprog
 
 from engine.arrays import Floats
 from engine.errors import TrainingError
@@ -89,6 +88,8 @@ def _separates(columns: Floats, won: NDArray[np.int8]) -> bool:
     right_side = columns * np.where(won == 1, 1.0, -1.0)[:, None]
     scale = np.abs(right_side).max(axis=0)
     right_side = right_side / np.where(scale > 0.0, scale, 1.0)
+    from scipy.optimize import linprog  # not loaded for predicting
+
     found = linprog(-right_side.sum(axis=0), A_ub=-right_side, b_ub=np.zeros(len(won)), bounds=(-1.0, 1.0))
     return (found.fun or 0.0) < -_LP_TOLERANCE * len(won)
 

@@ -19,15 +19,8 @@ from engine.arrays import Array, Floats
 from engine.bootstrap import resample_events, resolve_n_jobs
 from engine.data.feature_matrix import MirrorPlan, TrainingMatrix, check_features, event_blocks
 from engine.errors import ValidationError
-from engine.members.member_stack import (
-    DEFAULT_WEIGHTS,
-    MemberParams,
-    MemberStacks,
-    TrainingRows,
-    fit_members,
-    stack_members,
-    stack_to_arrays,
-)
+from engine.members.member_fit import MemberParams, TrainingRows, fit_members
+from engine.members.member_stack import DEFAULT_WEIGHTS, MemberStacks, stack_members, stack_to_arrays
 from engine.members.random_forest import ForestParams
 from engine.members.xgboost_fit import TrainingLimits
 from engine.model.rating_offset import RatingOffset

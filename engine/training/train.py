@@ -27,7 +27,8 @@ from engine.data.fighter_snapshot import FighterSnapshot
 from engine.data.rated_log import RATING_COLUMNS
 from engine.errors import TrainingError, ValidationError
 from engine.intervals.half_widths import HalfWidths, fit_half_widths, years_before_end
-from engine.members.member_stack import MEMBER_NAMES, TrainingRows, join_stacks, stack_from_arrays
+from engine.members.member_fit import TrainingRows
+from engine.members.member_stack import MEMBER_NAMES, join_stacks, stack_from_arrays
 from engine.members.weights import check_weights
 from engine.members.xgboost_fit import TrainingLimits
 from engine.model.bundle import WRITING_PREFIX, Bundle, write_bundle

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from engine.arrays import ReplicatedMember
 from engine.members.boosted_trees import FlatBoosters
 from engine.members.feature_bins import BinEdges
-from engine.members.neural_network import NetworkParams, StackedNetworks, fit_network
+from engine.members.network_fit import NetworkParams, fit_network
+from engine.members.neural_network import StackedNetworks
 from engine.members.random_forest import FlatForests, ForestParams, grow_forest
-from engine.members.xgboost_fit import ProductionXGBoostConfig, SharedRows, TrainingLimits, boost
+from engine.members.xgboost_config import ProductionXGBoostConfig
+from engine.members.xgboost_fit import SharedRows, TrainingLimits, boost
 
 _REPLICAS, _ROWS, _FEATURES = 11, 300, 7
 

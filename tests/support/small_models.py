@@ -15,7 +15,7 @@ from engine.data.feature_matrix import TrainingMatrix
 from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import FightLog
 from engine.data.fighter_snapshot import FighterSnapshot
-from engine.members.member_stack import MemberParams
+from engine.members.member_fit import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.model.bundle import Bundle, open_bundle
 from engine.model.trained_ensemble import load_ensemble, save_ensemble

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import FightLog, read_fight_log, write_fight_log
 from engine.data.fighter_snapshot import FighterSnapshot
-from engine.members.member_stack import MemberParams
+from engine.members.member_fit import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.model.bundle import Bundle
 from engine.model.trained_ensemble import save_ensemble

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from engine.data.features import MODEL_COLUMNS, build_matrix
-from engine.members.member_stack import MemberParams
+from engine.members.member_fit import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.model.bundle import MANIFEST, Bundle
 from engine.model.trained_ensemble import save_ensemble

@@ -15,10 +15,10 @@ from sklearn.ensemble import RandomForestClassifier
 from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config
 from engine.data.feature_matrix import TrainingMatrix
 from engine.errors import BootstrapError
-from engine.members.member_stack import MemberParams
-from engine.members.neural_network import NetworkParams
+from engine.members.member_fit import MemberParams
+from engine.members.network_fit import NetworkParams
 from engine.members.random_forest import ForestParams
-from engine.members.xgboost_fit import ProductionXGBoostConfig
+from engine.members.xgboost_config import ProductionXGBoostConfig
 from engine.model.trained_ensemble import save_ensemble
 from engine.training.train import TrainingConfig, train_ensemble
 from producer.cli.main import main

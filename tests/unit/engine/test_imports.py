@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+TRAINING_LIBRARIES = {"joblib", "sklearn", "scipy.optimize", "xgboost"}
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module", ["engine.ensemble", "engine.bootstrap"])
@@ -14,3 +16,4 @@ def test_prediction_loads_neither_simulation_nor_training(module: str) -> None:
     loaded = run.stdout.split()
     assert module in loaded
     assert not [name for name in loaded if name.startswith(("engine.simulation", "engine.training", "engine.selftest"))]
+    assert not TRAINING_LIBRARIES & set(loaded)

@@ -11,7 +11,8 @@ import pytest
 import xgboost as xgb
 
 from engine.errors import MemoryLimitError, TrainingError, TrainingTimeoutError, ValidationError
-from engine.members.xgboost_fit import ProductionXGBoostConfig, SharedRows, TrainingLimits, ValidationSet, boost
+from engine.members.xgboost_config import ProductionXGBoostConfig
+from engine.members.xgboost_fit import SharedRows, TrainingLimits, ValidationSet, boost
 from engine.xgboost_trainer import ProductionXGBoostTrainer, XGBoostTrainingResult, create_production_xgboost_config
 
 _NAMES = ["red_age", "blue_age", "reach"]

@@ -13,7 +13,7 @@ import msgspec
 from engine.data.feature_matrix import TrainingMatrix
 from engine.data.feature_matrix_files import read_matrix
 from engine.errors import ValidationError
-from engine.members.member_stack import MemberParams
+from engine.members.member_fit import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.training.train import TrainingConfig
 from ledger.contracts.jobs import DataPlan, MatrixColumns, TrainingPlan

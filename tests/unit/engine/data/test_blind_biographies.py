@@ -12,7 +12,7 @@ from engine.data.fight_log import FightLog
 from engine.data.fighter_snapshot import FighterRequest, FighterSnapshot, FightRequest
 from engine.data.rated_log import RATING_COLUMNS
 from engine.data.side_features import BASE_FEATURES
-from engine.members.member_stack import MemberParams
+from engine.members.member_fit import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.members.xgboost_fit import TrainingLimits
 from engine.simulation.league import LeagueConfig, simulate_league

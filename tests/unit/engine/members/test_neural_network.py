@@ -10,7 +10,8 @@ from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from engine.errors import BootstrapError, TrainingError, ValidationError
-from engine.members.neural_network import NetworkParams, StackedNetworks, fit_network
+from engine.members.network_fit import NetworkParams, fit_network
+from engine.members.neural_network import StackedNetworks
 from engine.resources.blas_threads import one_blas_thread
 
 _PARAMS = NetworkParams(hidden=(8, 4), epochs=3)

@@ -12,8 +12,8 @@ from sklearn.neural_network import MLPClassifier
 
 from engine.data.feature_matrix import TrainingMatrix
 from engine.members.feature_bins import BinEdges
-from engine.members.member_stack import MemberParams
-from engine.members.neural_network import NetworkParams, fit_network
+from engine.members.member_fit import MemberParams
+from engine.members.network_fit import NetworkParams, fit_network
 from engine.members.random_forest import ForestParams, grow_forest
 from engine.members.xgboost_fit import SharedRows, TrainingLimits, ValidationSet, boost
 from engine.resources.blas_threads import one_blas_thread
