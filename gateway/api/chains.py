@@ -11,7 +11,16 @@ from litestar.response import Response
 from msgspec import Struct
 
 from gateway.api.jobs import After, NotBefore, check_kind
-from gateway.api.responses import CorrelationId, Durable, correlation, json_response, require_json
+from gateway.api.responses import (
+    CorrelationId,
+    Durable,
+    TraceParent,
+    TraceState,
+    correlation,
+    json_response,
+    require_json,
+    trace_headers,
+)
 from gateway.security.caller import Caller, Role
 from ledger.contracts import codec
 from ledger.contracts.job_state import Receipt
@@ -43,6 +52,8 @@ def submit_chain(
     name: ChainName,
     body: bytes,
     correlation_id: CorrelationId = None,
+    traceparent: TraceParent = None,
+    tracestate: TraceState = None,
     durable: Durable = False,
     not_before: NotBefore = None,
     after: After = None,
@@ -64,6 +75,7 @@ def submit_chain(
         caller=request.user.name,
         not_before=not_before,
         after=after,
+        **trace_headers(traceparent, tracestate),
     )
     return json_response(ChainReply(receipts=receipts), 201 if any(receipt.created for receipt in receipts) else 200)
 

@@ -16,10 +16,13 @@ from gateway.api.responses import (
     CorrelationId,
     Durable,
     IdempotencyKey,
+    TraceParent,
+    TraceState,
     correlation,
     header_text,
     json_response,
     require_json,
+    trace_headers,
 )
 from gateway.security.caller import Caller, Role
 from ledger.contracts.codec import job_refused
@@ -78,6 +81,8 @@ def submit_feed(
     strict: Annotated[bool, Parameter(description="Refuse the whole feed if any of its events is refused.")] = False,
     idempotency_key: IdempotencyKey = None,
     correlation_id: CorrelationId = None,
+    traceparent: TraceParent = None,
+    tracestate: TraceState = None,
     durable: Durable = False,
 ) -> Response[bytes]:
     """Submit the cards of an odds feed: 201 if a job was made, 200 if every card was known."""
@@ -105,6 +110,7 @@ def submit_feed(
         "correlation_id": correlation(request, correlation_id),
         "durable": durable,
         "caller": request.user.name,
+        **trace_headers(traceparent, tracestate),
     }
     entries = [_submit(blocking_client, card, header_text(idempotency_key), options) for card in cards]
     new = any(entry.receipt is not None and entry.receipt.created for entry in entries)

@@ -16,11 +16,14 @@ from gateway.api.responses import (
     Durable,
     IdempotencyKey,
     JobId,
+    TraceParent,
+    TraceState,
     correlation,
     created,
     header_text,
     json_response,
     require_json,
+    trace_headers,
 )
 from gateway.problems import ProblemError
 from gateway.security.caller import Caller, Role
@@ -59,6 +62,8 @@ async def submit_job(
     client: AsyncClient,
     idempotency_key: IdempotencyKey = None,
     correlation_id: CorrelationId = None,
+    traceparent: TraceParent = None,
+    tracestate: TraceState = None,
     durable: Durable = False,
     not_before: NotBefore = None,
     after: After = None,
@@ -81,6 +86,7 @@ async def submit_job(
         after=after,
         supersede=supersede,
         supersedes=supersedes,
+        **trace_headers(traceparent, tracestate),
     )
     return created(receipt)
 
@@ -157,11 +163,16 @@ async def submit_replay(
     client: AsyncClient,
     job_id: JobId,
     retrain: Annotated[bool, Parameter(description="Recompute a training or a backtest in full.")] = False,
+    traceparent: TraceParent = None,
+    tracestate: TraceState = None,
 ) -> Response[bytes]:
     """Submit a job that computes an outcome again and compares it with the stored one."""
     job = replay_job(await client.status(job_id), retrain=retrain, nonce=uuid.uuid4().hex)
     check_kind(job, request.user)
-    return created(await client.enqueue(job, correlation_id=correlation(request, None), caller=request.user.name))
+    trace = trace_headers(traceparent, tracestate)
+    return created(
+        await client.enqueue(job, correlation_id=correlation(request, None), caller=request.user.name, **trace)
+    )
 
 
 def check_kind(job: Job, caller: Caller) -> None:

@@ -12,7 +12,7 @@ from litestar.response import Response
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway.api.operations import MAX_BODY_BYTES, Limit, Reason, read_body
-from gateway.api.responses import correlation, created, json_response
+from gateway.api.responses import TraceParent, TraceState, correlation, created, json_response, trace_headers
 from gateway.problems import ProblemError
 from gateway.security.caller import Caller, Role
 from ledger.contracts.failures import JobRefusedError
@@ -111,7 +111,12 @@ def get_history(ledger: Ledger, alias: AliasName, limit: Limit = 50) -> Response
     sync_to_thread=True,
 )
 def evaluate_model(
-    request: Request[Caller, Any, Any], ledger: Ledger, alias: AliasName, body: bytes
+    request: Request[Caller, Any, Any],
+    ledger: Ledger,
+    alias: AliasName,
+    body: bytes,
+    traceparent: TraceParent = None,
+    tracestate: TraceState = None,
 ) -> Response[bytes]:
     """Submit the comparison of a model with that of an alias: evidence for a promotion.
 
@@ -122,7 +127,8 @@ def evaluate_model(
     plan = {name: value for name, value in msgspec.structs.asdict(wish).items() if value is not UNSET}
     del plan["model"]
     job = ledger.promotions.plan_comparison(alias, challenger, plan)
-    return created(ledger.submit(job, correlation_id=correlation(request, None), caller=request.user.name))
+    trace = trace_headers(traceparent, tracestate)
+    return created(ledger.submit(job, correlation_id=correlation(request, None), caller=request.user.name, **trace))
 
 
 @post(

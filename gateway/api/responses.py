@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 from urllib.parse import quote
 
 import msgspec
@@ -13,6 +13,7 @@ from litestar.response import Response
 from gateway.problems import ProblemError
 from gateway.security.caller import Caller
 from ledger.contracts.job_state import Receipt
+from ledger.contracts.trace_context import TraceContext
 
 JSON = "application/json"
 
@@ -27,7 +28,21 @@ CorrelationId = Annotated[
         name="X-Correlation-ID", max_length=200, description="Returned with the outcome; default: request id."
     ),
 ]
+TraceParent = Annotated[
+    str | None,
+    HeaderParameter(name="traceparent", description="Trace that the job belongs to (W3C Trace Context)."),
+]
+TraceState = Annotated[
+    str | None, HeaderParameter(name="tracestate", description="State of vendors that belongs to `traceparent`.")
+]
 Durable = Annotated[bool, Parameter(description="Answer only once the server has the job on disk.")]
+
+
+class TraceHeaders(TypedDict, total=False):
+    """The options of a submission that say to which trace it belongs."""
+
+    traceparent: str
+    tracestate: str
 
 
 def json_response(value: Any, status: int = 200, **headers: str) -> Response[bytes]:
@@ -60,3 +75,11 @@ def header_text(value: str | None) -> str | None:
 def correlation(request: Request[Any, Any, Any], given: str | None) -> str:
     """Return the correlation id of a submission: the one of its header, or the id of the request."""
     return header_text(given) or str(request.scope["state"]["request_id"])
+
+
+def trace_headers(traceparent: str | None, tracestate: str | None = None) -> TraceHeaders:
+    """Return the trace of a submission; none for an invalid header, which the W3C's Trace Context says to ignore."""
+    context = TraceContext.from_headers(traceparent or "", tracestate)
+    if context is None:
+        return {}
+    return {"traceparent": context.traceparent, "tracestate": context.state}

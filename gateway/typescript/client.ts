@@ -43,6 +43,8 @@ export interface EnqueueOptions extends CallOptions {
   key?: string;
   /** Text that the outcome repeats. */
   correlationId?: string;
+  /** Trace that the job belongs to, and the span that submits it (W3C Trace Context). */
+  traceparent?: string;
   /** Return only after the server has the job on disk. */
   durable?: boolean;
 }
@@ -140,6 +142,7 @@ export class Client {
         body: job,
         ...(options.key === undefined ? {} : { "Idempotency-Key": options.key }),
         ...(options.correlationId === undefined ? {} : { "X-Correlation-ID": options.correlationId }),
+        ...(options.traceparent === undefined ? {} : { traceparent: options.traceparent }),
         ...(options.durable === undefined ? {} : { durable: options.durable }),
       },
       { signal: options.signal },

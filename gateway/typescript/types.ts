@@ -2735,18 +2735,18 @@ export interface Reports {
 
 /** What each operation takes, and what it answers. */
 export interface Operations {
-  submitJob: { arguments: { "Idempotency-Key"?: string; "X-Correlation-ID"?: string; durable?: boolean; not_before?: string; after?: string; supersede?: boolean; supersedes?: string; body: Job; }; answer: Receipt };
+  submitJob: { arguments: { "Idempotency-Key"?: string; "X-Correlation-ID"?: string; traceparent?: string; tracestate?: string; durable?: boolean; not_before?: string; after?: string; supersede?: boolean; supersedes?: string; body: Job; }; answer: Receipt };
   listJobs: { arguments: { state?: ("cancelled" | "expired" | "failed" | "forgotten" | "queued" | "running" | "succeeded" | "unknown" | "waiting")[]; kind?: string[]; caller?: string; card?: string; since?: string; until?: string; internal?: boolean; limit?: number; cursor?: string; }; answer: JobPage };
   jobStatus: { arguments: { job_id: string; }; answer: JobStatus };
   jobOutcome: { arguments: { job_id: string; wait?: number; }; answer: Outcome | JobStatus };
   jobHistory: { arguments: { job_id: string; }; answer: JobHistory };
   cancelJob: { arguments: { job_id: string; }; answer: JobStatus };
-  replayJob: { arguments: { job_id: string; retrain?: boolean; }; answer: Receipt };
-  submitChain: { arguments: { name: string; "X-Correlation-ID"?: string; durable?: boolean; not_before?: string; after?: string; body: Job[]; }; answer: ChainReply };
+  replayJob: { arguments: { job_id: string; traceparent?: string; tracestate?: string; retrain?: boolean; }; answer: Receipt };
+  submitChain: { arguments: { name: string; "X-Correlation-ID"?: string; traceparent?: string; tracestate?: string; durable?: boolean; not_before?: string; after?: string; body: Job[]; }; answer: ChainReply };
   chainStatus: { arguments: { name: string; }; answer: ChainStatus };
   cancelChain: { arguments: { name: string; }; answer: ChainStatus };
   listFeeds: { arguments: Record<string, never>; answer: { feeds: FeedStatus[]; } };
-  submitFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; contributions?: boolean; strict?: boolean; "Idempotency-Key"?: string; "X-Correlation-ID"?: string; durable?: boolean; body: unknown[] | Record<string, unknown>; }; answer: FeedReply };
+  submitFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; contributions?: boolean; strict?: boolean; "Idempotency-Key"?: string; "X-Correlation-ID"?: string; traceparent?: string; tracestate?: string; durable?: boolean; body: unknown[] | Record<string, unknown>; }; answer: FeedReply };
   checkFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; body: unknown[] | Record<string, unknown>; }; answer: CheckReply };
   getPrices: { arguments: { fight_id: string; at?: string; }; answer: PriceHistoryReply };
   listFightChanges: { arguments: { name: string; limit?: number; }; answer: { changes: FightChange[]; pending: FightChange[]; } };
@@ -2761,7 +2761,7 @@ export interface Operations {
   listModels: { arguments: Record<string, never>; answer: { models: { digest: string; summary: Record<string, unknown>; aliases: string[]; }[]; } };
   getModel: { arguments: { name: string; }; answer: { digest: string; summary: Record<string, unknown>; aliases: string[]; history: ControlChange[]; } };
   modelHistory: { arguments: { alias: string; limit?: number; }; answer: { history: ControlChange[]; } };
-  evaluateModel: { arguments: { alias: string; body: EvaluationRequest; }; answer: Receipt };
+  evaluateModel: { arguments: { alias: string; traceparent?: string; tracestate?: string; body: EvaluationRequest; }; answer: Receipt };
   promoteModel: { arguments: { alias: string; body: PromotionRequest; }; answer: { change: ControlChange; } };
   rollBackModel: { arguments: { alias: string; body: RollbackRequest; }; answer: { change: ControlChange; } };
   clearAlarm: { arguments: { name: string; body: ClearAlarmRequest; }; answer: { cleared: DriftAlarm; } };
@@ -2805,18 +2805,18 @@ export interface Operations {
 
 /** Method and path of each operation, and the places of its parameters. */
 export const OPERATIONS = {
-  submitJob: { method: "POST", url: "/v1/jobs", path: [], query: ["durable", "not_before", "after", "supersede", "supersedes"], header: ["Idempotency-Key", "X-Correlation-ID"] },
+  submitJob: { method: "POST", url: "/v1/jobs", path: [], query: ["durable", "not_before", "after", "supersede", "supersedes"], header: ["Idempotency-Key", "X-Correlation-ID", "traceparent", "tracestate"] },
   listJobs: { method: "GET", url: "/v1/jobs", path: [], query: ["state", "kind", "caller", "card", "since", "until", "internal", "limit", "cursor"], header: [] },
   jobStatus: { method: "GET", url: "/v1/jobs/{job_id}", path: ["job_id"], query: [], header: [] },
   jobOutcome: { method: "GET", url: "/v1/jobs/{job_id}/outcome", path: ["job_id"], query: ["wait"], header: [] },
   jobHistory: { method: "GET", url: "/v1/jobs/{job_id}/history", path: ["job_id"], query: [], header: [] },
   cancelJob: { method: "POST", url: "/v1/jobs/{job_id}/cancel", path: ["job_id"], query: [], header: [] },
-  replayJob: { method: "POST", url: "/v1/jobs/{job_id}/replay", path: ["job_id"], query: ["retrain"], header: [] },
-  submitChain: { method: "POST", url: "/v1/chains/{name}", path: ["name"], query: ["durable", "not_before", "after"], header: ["X-Correlation-ID"] },
+  replayJob: { method: "POST", url: "/v1/jobs/{job_id}/replay", path: ["job_id"], query: ["retrain"], header: ["traceparent", "tracestate"] },
+  submitChain: { method: "POST", url: "/v1/chains/{name}", path: ["name"], query: ["durable", "not_before", "after"], header: ["X-Correlation-ID", "traceparent", "tracestate"] },
   chainStatus: { method: "GET", url: "/v1/chains/{name}", path: ["name"], query: [], header: [] },
   cancelChain: { method: "POST", url: "/v1/chains/{name}/cancel", path: ["name"], query: [], header: [] },
   listFeeds: { method: "GET", url: "/v1/feeds", path: [], query: [], header: [] },
-  submitFeed: { method: "POST", url: "/v1/feeds/odds", path: [], query: ["price_format", "model", "deadline", "priced_at", "devig_method", "debutant", "max_quote_age_seconds", "quote_age_limit_seconds", "contributions", "strict", "durable"], header: ["Idempotency-Key", "X-Correlation-ID"] },
+  submitFeed: { method: "POST", url: "/v1/feeds/odds", path: [], query: ["price_format", "model", "deadline", "priced_at", "devig_method", "debutant", "max_quote_age_seconds", "quote_age_limit_seconds", "contributions", "strict", "durable"], header: ["Idempotency-Key", "X-Correlation-ID", "traceparent", "tracestate"] },
   checkFeed: { method: "POST", url: "/v1/check", path: [], query: ["price_format", "model", "deadline", "priced_at", "devig_method", "debutant", "max_quote_age_seconds", "quote_age_limit_seconds"], header: [] },
   getPrices: { method: "GET", url: "/v1/fights/{fight_id}/prices", path: ["fight_id"], query: ["at"], header: [] },
   listFightChanges: { method: "GET", url: "/v1/feeds/{name}/changes", path: ["name"], query: ["limit"], header: [] },
@@ -2831,7 +2831,7 @@ export const OPERATIONS = {
   listModels: { method: "GET", url: "/v1/models", path: [], query: [], header: [] },
   getModel: { method: "GET", url: "/v1/models/{name}", path: ["name"], query: [], header: [] },
   modelHistory: { method: "GET", url: "/v1/models/{alias}/history", path: ["alias"], query: ["limit"], header: [] },
-  evaluateModel: { method: "POST", url: "/v1/models/{alias}/evaluate", path: ["alias"], query: [], header: [] },
+  evaluateModel: { method: "POST", url: "/v1/models/{alias}/evaluate", path: ["alias"], query: [], header: ["traceparent", "tracestate"] },
   promoteModel: { method: "POST", url: "/v1/models/{alias}/promote", path: ["alias"], query: [], header: [] },
   rollBackModel: { method: "POST", url: "/v1/models/{alias}/rollback", path: ["alias"], query: [], header: [] },
   clearAlarm: { method: "POST", url: "/v1/models/{name}/clear-alarm", path: ["name"], query: [], header: [] },

@@ -20,6 +20,7 @@ from ledger.contracts.jobs import QUEUES as QUEUES
 from ledger.contracts.prediction_record import MAX_DAY_ENTRIES, PredictionPage, encode_page
 from ledger.contracts.provenance import Provenance, encode_provenance
 from ledger.contracts.reports import Report
+from ledger.contracts.trace_context import TraceContext
 from ledger.server.server import Server, to_datetime
 
 if TYPE_CHECKING:
@@ -46,6 +47,12 @@ class Claim(Struct, frozen=True, kw_only=True):
         Who submitted the job first, None if not stated.
     queued_at
         When the job was queued if it had to wait for a time or another job, None if it was queued at submission.
+    trace
+        The trace context of its submission, None if there was none.
+    chain
+        '<number>/<jobs> <name>' if it was submitted as a part of a chain.
+    history
+        The job's history before this claim, as its record has it.
     snooze_note
         Note of the worker that snoozed the job.
     queue_length
@@ -67,6 +74,9 @@ class Claim(Struct, frozen=True, kw_only=True):
     correlation_id: str | None
     caller: str | None = None
     queued_at: datetime | None = None
+    trace: TraceContext | None = None
+    chain: str | None = None
+    history: bytes = b""
     snooze_note: bytes = b""
     queue_length: int = 0
     controls: Controls = Controls()
@@ -198,6 +208,9 @@ class Claims:
                 correlation_id=correlation.decode() or None,
                 caller=caller.decode() if caller else None,
                 queued_at=to_datetime(queued) if queued else None,
+                trace=TraceContext.from_stored(trace.decode()) if trace else None,
+                chain=chain.decode() if chain else None,
+                history=history or b"",
                 snooze_note=note or b"",
                 controls=controls,
                 alias_digests=names,
@@ -216,6 +229,9 @@ class Claims:
                 note,
                 caller,
                 queued,
+                trace,
+                chain,
+                history,
             ) in jobs
         ]
 

@@ -1,4 +1,4 @@
-"""When an accepted job is queued, and which earlier answers of a card it replaces."""
+"""When an accepted job is queued, which earlier answers of a card it replaces, and the trace that it belongs to."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from ledger.contracts import codec
 from ledger.contracts.jobs import CHAMPION, DecisionRules, IntervalOptions, PredictCard
+from ledger.jobs.active_trace import checked_trace
 
 MAX_WAIT = timedelta(days=366)
 """How far ahead `not_before` may be: a later time is rather a mistake."""
@@ -18,10 +19,12 @@ _NO_OPTIONS = (CHAMPION, None, None, "power", IntervalOptions(), DecisionRules()
 
 
 class ChainConditions(TypedDict, total=False):
-    """What `Chains.submit` takes besides the jobs: the conditions of the first one."""
+    """What `Chains.submit` takes besides the jobs: the conditions of the first one, and the trace of all."""
 
     not_before: datetime | None
     after: str | None
+    traceparent: str | None
+    tracestate: str | None
 
 
 class SubmitConditions(ChainConditions, total=False):
@@ -39,6 +42,9 @@ class SubmitConditions(ChainConditions, total=False):
     supersedes
         A card_id, or the id of a job, that the card replaces in the same way, too: the event's start moved, for
         example, which made another card_id of it. Implies `supersede`.
+    traceparent, tracestate
+        The trace that the job belongs to, as in the headers of these names (W3C Trace Context). By default that of the
+        span that is active in the caller's OpenTelemetry context, if the program uses OpenTelemetry.
     """
 
     supersede: bool
@@ -46,13 +52,17 @@ class SubmitConditions(ChainConditions, total=False):
 
 
 class CheckedConditions(Struct, frozen=True):
-    """Checked `SubmitConditions`, as submit.lua takes them; and the name of a chain, '' for none."""
+    """Checked `SubmitConditions`, as submit.lua takes them; and the name of a chain, '' for none.
+
+    `trace` is a trace context as a record has it (`TraceContext.stored`), '' for none.
+    """
 
     not_before: int | str = ""
     after: str = ""
     supersede: bool = False
     supersedes: str = ""
     chain: str = ""
+    trace: str = ""
 
     @property
     def waits_for(self) -> str:
@@ -68,6 +78,7 @@ class CheckedConditions(Struct, frozen=True):
             after=options.get("after") or "",
             supersede=options.get("supersede", False) or bool(supersedes),
             supersedes=supersedes,
+            trace=checked_trace(options.get("traceparent"), options.get("tracestate")),
         )
 
 

@@ -26,6 +26,7 @@ from ledger.contracts.jobs import (
     kind_of,
 )
 from ledger.contracts.reports import Report
+from ledger.contracts.trace_context import TraceContext
 from ledger.jobs import backpressure
 from ledger.jobs.conditions import ChainConditions, CheckedConditions, SubmitConditions, reading_of
 from ledger.jobs.quote_age import fresh_until, stale_odds_failure
@@ -111,7 +112,12 @@ class SubmissionExchanges:
     ) -> Exchange[list[Receipt[Report]]]:
         """Implement `Chains.submit`, for checked names."""
         checked = CheckedConditions.from_options(
-            {"not_before": conditions.get("not_before"), "after": conditions.get("after")}
+            {
+                "not_before": conditions.get("not_before"),
+                "after": conditions.get("after"),
+                "traceparent": conditions.get("traceparent"),
+                "tracestate": conditions.get("tracestate"),
+            }
         )
         return (
             yield from self.submit_all(
@@ -209,7 +215,7 @@ class SubmissionExchanges:
         """Run submit.lua for the jobs of one step; return by id whether each is new."""
         before = msgspec.json.encode(others or {})
         arguments: list[Any] = [int(durable), *gate.arguments(), int(check_only), before, caller]
-        arguments += ("1" if conditions.supersede else "", conditions.supersedes, conditions.chain)
+        arguments += ("1" if conditions.supersede else "", conditions.supersedes, conditions.chain, conditions.trace)
         waits_for = conditions.waits_for
         for entry in entries:
             arguments += (*entry.arguments(bare=check_only), waits_for, correlation_id)
@@ -358,14 +364,22 @@ class Submission:
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
         caller: str | None = None,
+        trace: TraceContext | None = None,
     ) -> list[Receipt[Report]]:
         """Accept parts of an accepted job, also beyond the queue length and memory mark for new jobs.
 
-        `caller` is that of the job. Raises as `submit_many` does; JobRefusedError for a full server only at its
-        maxmemory.
+        `caller` is that of the job, `trace` the span of its attempt. Raises as `submit_many` does; JobRefusedError for
+        a full server only at its maxmemory.
         """
         return self._server.run(
-            self._exchanges.submit_all(parts, keys, _Gate(), correlation_id=correlation_id, caller=caller or "")
+            self._exchanges.submit_all(
+                parts,
+                keys,
+                _Gate(),
+                correlation_id=correlation_id,
+                caller=caller or "",
+                conditions=_NO_CONDITIONS if trace is None else CheckedConditions(trace=trace.stored),
+            )
         )
 
     def submit_urgent(self, job: CheckHealth) -> Receipt[Report]:
@@ -386,17 +400,20 @@ class Submission:
         *,
         min_seconds: float = 0.0,
         callers: Sequence[str | None] | None = None,
+        traces: Sequence[TraceContext | None] | None = None,
     ) -> int:
         """Queue shadow cards of answered cards, with the rights of a worker, and return how many were queued.
 
-        Each belongs to the caller of its card, given in `callers`. Skips those that exist already, those beyond the
-        queue length, and those with less than `min_seconds` to their deadline. Raises LedgerUnavailableError.
+        Each belongs to the caller of its card, given in `callers`, and to the trace of its card, in `traces`. Skips
+        those that exist already, those beyond the queue length, and those with less than `min_seconds` to their
+        deadline. Raises LedgerUnavailableError.
         """
         min_ms = round(min_seconds * 1000)
+        none = [None] * len(shadows)
         arguments = [
             part
-            for shadow, caller in zip(shadows, callers or [None] * len(shadows), strict=True)
-            for part in (*_enter(shadow, None).arguments()[:-2], caller or "")
+            for shadow, caller, trace in zip(shadows, callers or none, traces or none, strict=True)
+            for part in (*_enter(shadow, None).arguments()[:-2], caller or "", trace.stored if trace else "")
         ]
         return (
             int(self._server.run_script("shadow", self._server.settings.max_queue_length, min_ms, *arguments))

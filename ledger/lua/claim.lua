@@ -12,7 +12,7 @@
 -- arg(5..) names of models
 -- Reply: {now (ms), jobs left in the queue, {control, value, ...}, {digest of each name, or nil},
 --        {id, kind, payload, attempt, fence, limit (s), deadline, submitted, correlation, note, caller, when it
---        was queued (ms) if it had to wait}, ...}
+--        was queued (ms) if it had to wait, trace context, chain, history before this claim}, ...}
 
 allow_writes_when_full()
 shift_leases()
@@ -207,9 +207,9 @@ for _, chosen in ipairs(choose(tonumber(arg(3)))) do
   local id, size, caller = unpack(chosen)
   if not settle_oversized(id, size) then
     local job = redis.call('HMGET', record_key(id), 'kind', 'payload', 'attempt', 'fence', 'limit', 'deadline',
-      'submitted', 'correlation', 'note', 'caller', 'queued', 'solo', 'place', 'state', 'history')
-    local history, state, place, exclusive =
-      table.remove(job), table.remove(job), table.remove(job), table.remove(job) == '1'
+      'submitted', 'correlation', 'note', 'caller', 'queued', 'trace', 'chain', 'history', 'solo', 'place', 'state')
+    local state, place, exclusive = table.remove(job), table.remove(job), table.remove(job) == '1'
+    local history = job[14]
     if state ~= 'queued' then -- a version without callers has ended it
       remove_from_queue(queue, place, job[10])
     elseif exclusive and #claimed > 0 then

@@ -31,6 +31,8 @@
 --     superseded_by      id of the newer job of the same card that replaced it
 --     history            its claims and how each ended, one a line: see add_event; absent before the first
 --     requeued_as, requeued_from   id of the job that repeats this dead letter, and of the dead letter it repeats
+--     trace              trace context of its submission: traceparent, and after a space tracestate if there is one;
+--                        absent if there is none
 --     log                log lines about it (JSON, one a line), if there are any: see log_lines.lua
 -- <ns>:forgotten:<id>    string  digest of a settled job; outlives its record
 -- <ns>:queue:<queue>     zset    places of queued jobs by deadline (ms; +inf: none; 0: before all others): of those that
@@ -283,13 +285,14 @@ end
 -- Write the record of a new job and queue it. `arrival` orders jobs of the same deadline. `card` is '' for none, else the
 -- start of its event (ms), ' ', its `reading` as in the record, ' ', card_id. It waits, and is not queued yet, if there is a
 -- `condition`: a time (ms or '') before which it is not queued, and a job ('' for none) that has to succeed before.
+-- `trace` is its trace context, '' for none.
 local function accept_job(id, arrival, digest, kind, queue, payload, deadline, limit, correlation, first, card,
-  caller, condition)
+  caller, condition, trace)
   local place = string.format('%016d', arrival) .. ':' .. id
   local start, reading, card_id = string.match(card, '^(%-?%d+) (%d* %S+) (.+)$')
   local optional = {}
   for field, value in pairs({ first = first == '1' and first, card = card_id, reading = reading,
-    caller = caller ~= '' and caller }) do
+    caller = caller ~= '' and caller, trace = trace ~= '' and trace }) do
     if value then
       optional[#optional + 1], optional[#optional + 2] = field, value
     end

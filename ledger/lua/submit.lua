@@ -13,7 +13,8 @@
 -- arg(8)    '1' if new cards supersede earlier ones of the same card_id, model, options and caller, else ''
 -- arg(9)    card_id, or id of a job, that they supersede, too; ''
 -- arg(10)   name of the chain that the jobs are, '': if one of its jobs is known, all are
--- arg(11..) for each job, each id once: id, digest, kind, queue, payload, deadline (ms or ''), limit (s),
+-- arg(11)   the trace context of new jobs, '' for none: see the prelude
+-- arg(12..) for each job, each id once: id, digest, kind, queue, payload, deadline (ms or ''), limit (s),
 --           fresh until (ms or ''), card (start of its event (ms), ' ', reading, ' ', card_id; '' if it is none),
 --           '' or what it waits for (not before (ms or ''), ' ', after (id or '')), correlation
 -- Reply:    {'accepted', 1 or 0 for each job: created or known}
@@ -28,7 +29,7 @@
 --           {'quota', new jobs of the caller today, new ones, limit, in how long the day ends (ms)}
 --           {'evicts', maxmemory-policy}
 
-local HEAD, FIELDS = 10, 11
+local HEAD, FIELDS = 11, 11
 local count = (#ARGV - HEADER - HEAD) / FIELDS
 
 local function job_arg(index, field)
@@ -268,7 +269,7 @@ for index = 0, count - 1 do
   elseif created[index] then
     accept_job(id, redis.call('INCR', ns .. 'sequence'), job_arg(index, 2), job_arg(index, 3), job_arg(index, 4),
       job_arg(index, 5), job_arg(index, 6), job_arg(index, 7), job_arg(index, 11), arg(4),
-      job_arg(index, 9), arg(7), conditions[index])
+      job_arg(index, 9), arg(7), conditions[index], arg(11))
     if arg(10) ~= '' then
       redis.call('HSET', record_key(id), 'chain', (index + 1) .. '/' .. count .. ' ' .. arg(10))
     end

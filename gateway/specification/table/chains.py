@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.api.chains import ChainReply
 from gateway.security.caller import Role
 from gateway.specification.operations import Answer, Operation, path_parameter
-from gateway.specification.table.jobs import AFTER, CORRELATION, DURABLE, GONE, JOB, NOT_BEFORE
+from gateway.specification.table.jobs import AFTER, CORRELATION, DURABLE, GONE, JOB, NOT_BEFORE, TRACE
 from ledger.contracts.chains import ChainStatus
 from ledger.jobs.chains import MAX_CHAIN_JOBS
 
@@ -22,7 +22,7 @@ OPERATIONS = (
             "succeed, those after it end as `predecessor_failed`. Kinds need the same roles as in `submitJob`."
         ),
         role=Role.PRODUCER,
-        parameters=(NAME, CORRELATION, DURABLE, NOT_BEFORE, AFTER),
+        parameters=(NAME, CORRELATION, *TRACE, DURABLE, NOT_BEFORE, AFTER),
         body={"type": "array", "items": JOB, "minItems": 1, "maxItems": MAX_CHAIN_JOBS},
         answers={
             201: Answer(description="The jobs are accepted: their receipts in order.", body=ChainReply),

@@ -8,7 +8,7 @@ from gateway.api.check import CheckReply
 from gateway.api.feeds import FeedReply
 from gateway.security.caller import Role
 from gateway.specification.operations import Answer, Operation, Parameter, object_of, query
-from gateway.specification.table.jobs import CORRELATION, DURABLE, KEY
+from gateway.specification.table.jobs import CORRELATION, DURABLE, KEY, TRACE
 from ledger.contracts.feeds import FeedStatus
 from ledger.contracts.jobs import CHAMPION, MAX_QUOTE_AGE_SECONDS, DevigMethod
 from producer.feed.parsing import PriceFormat
@@ -87,6 +87,7 @@ OPERATIONS = (
             query("strict", "Refuse the whole feed if any of its events is refused.", type="boolean", default=False),
             KEY,
             CORRELATION,
+            *TRACE,
             DURABLE,
         ),
         body=FEED,

@@ -21,6 +21,13 @@ CORRELATION = header(
     "Text that the outcome repeats; by default the id of the request.",
     maxLength=200,
 )
+TRACE = (
+    header(
+        "traceparent",
+        "Trace that the job belongs to, and the span that submits it (W3C Trace Context); an invalid one is ignored.",
+    ),
+    header("tracestate", "State of the trace's vendors; it goes with `traceparent`."),
+)
 DURABLE = query("durable", "Answer only after the server has the job on disk.", type="boolean", default=False)
 NOT_BEFORE = query(
     "not_before", "Wait until this time of the server's clock before it is queued.", type="string", format="date-time"
@@ -49,6 +56,7 @@ OPERATIONS = (
         parameters=(
             KEY,
             CORRELATION,
+            *TRACE,
             DURABLE,
             NOT_BEFORE,
             AFTER,
@@ -162,6 +170,7 @@ OPERATIONS = (
         role=Role.PRODUCER,
         parameters=(
             JOB_ID,
+            *TRACE,
             query("retrain", "Recompute a training or a backtest in full.", type="boolean", default=False),
         ),
         answers={201: MADE[201]},

@@ -7,7 +7,7 @@ from typing import Any
 from gateway.api.models import ClearAlarmRequest, EvaluationRequest, PromotionRequest, RollbackRequest
 from gateway.security.caller import Role
 from gateway.specification.operations import Answer, Operation, object_of, path_parameter, query
-from gateway.specification.table.jobs import MADE
+from gateway.specification.table.jobs import MADE, TRACE
 from ledger.models.drift_alarms import DriftAlarm
 from ledger.operations.control_store import ControlChange
 
@@ -66,7 +66,7 @@ OPERATIONS = (
         tag="models",
         summary="Submit the comparison of a model with that of an alias: evidence for a promotion.",
         role=Role.OPERATOR,
-        parameters=(ALIAS,),
+        parameters=(ALIAS, *TRACE),
         body=EvaluationRequest,
         answers=MADE,
         problems={409: "The alias points to this model already."},

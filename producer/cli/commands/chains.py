@@ -52,6 +52,7 @@ def submit(console: Console, /, name: str, file: BinaryIO, durable: bool, **opti
                 durable=durable,
                 not_before=conditions.get("not_before"),
                 after=conditions.get("after"),
+                traceparent=conditions.get("traceparent"),
             ),
             None,
         )

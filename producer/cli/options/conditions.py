@@ -1,4 +1,4 @@
-"""Options for when a job is queued, and which cards it replaces (`ledger.jobs.conditions`)."""
+"""Options for when a job is queued, which cards it replaces, and its trace (`ledger.jobs.conditions`)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ Decorated = TypeVar("Decorated", bound=Any)
 
 
 def waiting_options(command: Decorated) -> Decorated:
-    """Add --not-before and --after."""
+    """Add --not-before, --after and --traceparent."""
     for option in (
+        click.option(
+            "--traceparent",
+            metavar="HEADER",
+            help="Trace that the job belongs to, as in the header traceparent of the W3C's Trace Context.",
+        ),
         click.option("--after", metavar="JOB_ID", help="Queue the job when this one has succeeded."),
         click.option("--not-before", type=MomentParam(), help="Queue the job at this time of the server's clock."),
     ):
@@ -47,6 +52,8 @@ def pop_conditions(options: dict[str, Any]) -> SubmitConditions:
         conditions["not_before"] = not_before
     if (after := options.pop("after", None)) is not None:
         conditions["after"] = after
+    if (traceparent := options.pop("traceparent", None)) is not None:
+        conditions["traceparent"] = traceparent
     if options.pop("supersede", False):
         conditions["supersede"] = True
     if (supersedes := options.pop("supersedes", None)) is not None:

@@ -41,6 +41,19 @@ def document(result: Result, code: ExitCode = ExitCode.OK) -> Any:
     return json.loads(result.stdout)
 
 
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_the_option_traceparent_is_the_trace_of_the_jobs(run: Run, ledger: Ledger, jobs_file: str) -> None:
+    run("chains", "submit", "nightly", jobs_file, "--traceparent", TRACEPARENT)
+    claim = claim_one(ledger)
+    assert claim.trace is not None
+    assert claim.trace.traceparent == TRACEPARENT
+    refused = run("chains", "submit", "other", jobs_file, "--traceparent", "00-1-2-3")
+    assert refused.exit_code == ExitCode.REFUSED
+    assert "'00-1-2-3'" in refused.stderr
+
+
 def test_a_chain_is_submitted_shown_and_cancelled(run: Run, ledger: Ledger, jobs_file: str) -> None:
     receipts = document(run("chains", "submit", "nightly", jobs_file, "--json"))
     assert [(receipt["job_id"], receipt["created"]) for receipt in receipts] == [("nightly", True), ("nightly/2", True)]

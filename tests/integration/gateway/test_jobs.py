@@ -206,3 +206,23 @@ def test_the_history_of_a_job_names_who_did_what(http: httpx.Client, gateway_led
     assert [event["event"] for event in history["events"]] == ["submitted", "claimed", "succeeded"]
     assert history["events"][0]["caller"] == "local"
     assert http.get("/v1/jobs/no-such-job/history").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("header", "known"),
+    [
+        ({"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": "v=1"}, True),
+        ({"traceparent": "00-nonsense-01"}, False),
+        ({}, False),
+    ],
+    ids=["valid", "invalid", "none"],
+)
+def test_the_header_traceparent_is_the_trace_of_the_job(
+    http: httpx.Client, gateway_ledger: Ledger, header: dict[str, str], *, known: bool
+) -> None:
+    assert submit(http, health_check(), **header).status_code == 201  # whatever the header is
+    [claim] = gateway_ledger.claim("predict", "test#1")
+    assert (claim.trace is not None) == known
+    if claim.trace is not None:
+        assert {"traceparent": claim.trace.traceparent, "tracestate": claim.trace.state} == header
+    assert gateway_ledger.settle(claim, REPORT)
