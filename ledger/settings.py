@@ -26,7 +26,9 @@ class LedgerSettings:
     """Settings of a ledger. Each field's meaning is in its metadata; `environment_variable(field)` is its variable."""
 
     redis_url: str | None = _setting(
-        None, "server: redis://, rediss:// (TLS) or unix://, with user and password if it requires them", secret=True
+        None,
+        "server: redis://, rediss:// (TLS), unix:// or redis+sentinel://, with user and password if it requires them",
+        secret=True,
     )
     namespace: str = _setting("cornerman", "prefix of every key, so that several ledgers can share a server")
     caller: str | None = _setting(None, "name of the caller on the jobs that this process submits")

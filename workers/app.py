@@ -22,7 +22,7 @@ from celery.worker import state
 from kombu import Queue
 
 from ledger.jobs.claims import QUEUES
-from ledger.server.address import validated_url
+from ledger.server.topology.addresses import read_address
 from workers.broker.autoscaler import Autoscaler
 from workers.broker.consumers import sync_consumers
 from workers.broker.kombu_transport import DOORBELL_TASK, Connection, quarantine_with
@@ -186,7 +186,7 @@ def _start_child(app: Celery, pool: WorkerPool) -> None:
 
 
 def _shown_url(redis_url: str | None) -> str:
-    parts = urlsplit(validated_url(redis_url) if redis_url else "")
+    parts = urlsplit(read_address(redis_url).url if redis_url else "")
     return f"redis://{parts.hostname or 'localhost'}:{parts.port or 6379}"
 
 

@@ -16,6 +16,11 @@ INVALID_URL_MESSAGE = (
     "redis-py"
 )
 
+SEVERAL_HOSTS = (
+    "CORNERMAN_REDIS_URL has several hosts: write redis+sentinel://host:26379,host,host/service/0 for Sentinel, or "
+    "redis+cluster://host:7000,host:7001 for a cluster (rediss+ with TLS)"
+)
+
 _OWN = {
     "socket_timeout": "CORNERMAN_REPLY_TIMEOUT_SECONDS sets it",
     "socket_connect_timeout": "CORNERMAN_REPLY_TIMEOUT_SECONDS sets it",
@@ -60,7 +65,9 @@ def validated_url(url: str) -> str:
     except ValueError:
         raise ValueError(INVALID_URL_MESSAGE) from None
     if parts.scheme not in ("redis", "rediss", "unix"):
-        raise ValueError(_because("it must begin with redis://, rediss:// or unix://"))
+        raise ValueError(
+            _because("it must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://")
+        )
     if "#" in url:
         raise ValueError(_because("a `#` ends it early"))
     if parts.scheme == "unix":

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ledger.contracts.failures import LedgerUnavailableError
-from ledger.server.connection_pool import MAX_IDLE, MAX_THREADS, PAUSES_SECONDS, Command, latest_end, may_pass
+from ledger.server.connection_pool import MAX_IDLE, MAX_THREADS, Command, latest_end, pause_before_retry
 from ledger.server.pipelined_connection import OnMessage, PipelinedConnection
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class AsyncConnections:
 
     def __init__(self, client: Any, reply_seconds: float) -> None:
         self._pool = client.connection_pool
+        self._resolver = self._pool.connection_kwargs.get("resolver")
+        self._check: asyncio.Task[None] | None = None
         self.reply_seconds = reply_seconds
         make: Any = redis.Connection
         self._encoder = make()  # never connected: the blocking one encodes in C if `hiredis` is installed
@@ -50,13 +53,49 @@ class AsyncConnections:
         self._check_loop()
         if blocks_seconds:
             reply_seconds = self.reply_seconds + blocks_seconds
-            return await with_retry(lambda: self._execute_alone(commands, reply_seconds), reply_seconds)
+            return await self.with_retry(lambda: self._execute_alone(commands, reply_seconds), reply_seconds)
 
         async def attempt() -> list[Any]:
             connection = self._shared.current or await self._shared.connected()
-            return await connection.call(commands, self.reply_seconds)
+            return await self._call(connection, commands, self.reply_seconds)
 
-        return await with_retry(attempt, self.reply_seconds)
+        return await self.with_retry(attempt, self.reply_seconds)
+
+    async def with_retry(self, attempt: Callable[[], Awaitable[_Result]], reply_seconds: float) -> _Result:
+        """Run a function. If its connection was cut or is silent, run it again over a new one.
+
+        The same applies if the server replies that it is no primary, or not ready: the address may lead to another
+        server by now, which is waited for as long as the call may take, and so is any server of a Sentinel or cluster
+        URL. Raises redis.RedisError after twice the time of a reply, or if the retries fail.
+        """
+        now_seconds = time.monotonic()
+        latest_seconds = min(now_seconds + 2 * reply_seconds, latest_end())
+        # The connection itself ends a call after `reply_seconds`; a timeout for each attempt would cost 10 us.
+        bounded = latest_seconds < now_seconds + reply_seconds
+        for number in count():
+            try:
+                return await (_by(latest_seconds, attempt) if bounded else attempt())
+            except redis.RedisError as error:
+                pause_seconds = pause_before_retry(error, number, waits=self._resolver is not None)
+                if pause_seconds is None or latest_seconds - time.monotonic() - pause_seconds <= 0:
+                    raise
+            bounded = True
+            await asyncio.sleep(pause_seconds)
+        raise AssertionError("the loop ends by itself")
+
+    async def confirm(self, connection: PipelinedConnection) -> None:
+        """Drop a connection and raise redis.ConnectionError if its server is not the primary any more."""
+        resolver = self._resolver
+        if resolver is None or connection.closed:
+            return
+        if resolver.check_is_due:
+            if self._check is None or self._check.done():  # one check for all calls
+                check = asyncio.to_thread(resolver.check, self.reply_seconds)
+                self._check = asyncio.get_running_loop().create_task(check)
+            await asyncio.shield(self._check)
+        if not resolver.is_primary(connection.node):
+            connection.drop()
+            raise redis.ConnectionError(f"{connection.node} is not the primary any more")
 
     async def close(self) -> None:
         """Close all connections."""
@@ -93,7 +132,7 @@ class AsyncConnections:
         connection = self._take_idle() or await self.opened()
         self._blocking.add(connection)
         try:
-            replies = await connection.call(commands, reply_seconds)
+            replies = await self._call(connection, commands, reply_seconds)
         except BaseException:  # a cancelled call may still block the connection
             connection.drop()
             raise
@@ -103,6 +142,22 @@ class AsyncConnections:
             self._idle.append(connection)
         else:
             connection.drop()
+        return replies
+
+    def _call(
+        self, connection: PipelinedConnection, commands: tuple[Command, ...], reply_seconds: float
+    ) -> Awaitable[list[Any]]:
+        if self._resolver is None:
+            return connection.call(commands, reply_seconds)
+        return self._confirmed_call(connection, commands, reply_seconds)
+
+    async def _confirmed_call(
+        self, connection: PipelinedConnection, commands: tuple[Command, ...], reply_seconds: float
+    ) -> list[Any]:
+        """Call the server of a connection if it is still the primary, before the call and after it."""
+        await self.confirm(connection)
+        replies = await connection.call(commands, reply_seconds)
+        await self.confirm(connection)
         return replies
 
     def _check_loop(self) -> None:
@@ -163,27 +218,6 @@ class SharedConnection:
             return self._connection
         finally:
             self._opening = None
-
-
-async def with_retry(attempt: Callable[[], Awaitable[_Result]], reply_seconds: float) -> _Result:
-    """Run a function. If its connection was cut or is silent, run it again over a new one.
-
-    The same applies if the server replies that it is no primary, or not ready: the address may lead to another server
-    by now. Raises redis.RedisError after twice the time of a reply, or if the retries fail.
-    """
-    now_seconds = time.monotonic()
-    latest_seconds = min(now_seconds + 2 * reply_seconds, latest_end())
-    # The connection itself ends a call after `reply_seconds`; a timeout for each attempt would cost 10 us.
-    bounded = latest_seconds < now_seconds + reply_seconds
-    for pause_seconds in PAUSES_SECONDS:
-        try:
-            return await (_by(latest_seconds, attempt) if bounded else attempt())
-        except redis.RedisError as error:
-            if not may_pass(error) or latest_seconds - time.monotonic() - pause_seconds <= 0:
-                raise
-        bounded = True
-        await asyncio.sleep(pause_seconds)
-    return await _by(latest_seconds, attempt)
 
 
 async def _by(latest_seconds: float, attempt: Callable[[], Awaitable[_Result]]) -> _Result:

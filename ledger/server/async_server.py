@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from importlib import import_module
 from typing import Any, TypeVar
 
 from ledger.server.async_connections import AsyncConnections
@@ -39,10 +38,7 @@ class AsyncServer(BaseServer):
     """
 
     def __init__(self, settings: LedgerSettings) -> None:
-        asynchronous: Any = import_module("redis.asyncio")
-        # `with_retry` retries, with one clock.
-        retry = asynchronous.retry.Retry(import_module("redis.backoff").NoBackoff(), 0)
-        super().__init__(open_client(asynchronous.Redis.from_url, settings, retry), settings)
+        super().__init__(open_client(settings, asynchronous=True), settings)
         self.connections = AsyncConnections(self.client, settings.reply_timeout_seconds)
         self.subscriptions = AsyncSubscriptions(self.connections)
 

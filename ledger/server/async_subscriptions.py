@@ -7,11 +7,17 @@ and at intervals after that.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ledger.server.async_connections import AsyncConnections, SharedConnection, with_retry
+from ledger.server.async_connections import AsyncConnections, SharedConnection
 from ledger.server.pipelined_connection import PipelinedConnection
+
+if TYPE_CHECKING:
+    import redis
+else:
+    from ledger.server import lazy_redis as redis
 
 
 class AsyncSubscriptions:
@@ -43,7 +49,13 @@ class AsyncSubscriptions:
                 channel.connection = None
                 raise reply
 
-        await with_retry(attempt, self._connections.reply_seconds)
+        await self._connections.with_retry(attempt, self._connections.reply_seconds)
+
+    async def confirm(self) -> None:
+        """Drop the connection if its server is not the primary any more; its subscribers learn of it."""
+        if self._shared.current is not None:
+            with suppress(redis.ConnectionError):
+                await self._connections.confirm(self._shared.current)
 
     def leave(self, subscription: AsyncSubscription) -> None:
         """End a subscription; the last one of a channel unsubscribes from it."""
@@ -105,6 +117,7 @@ class AsyncSubscription:
             async with asyncio.timeout(timeout_seconds):
                 message = await self.messages.get()
         except TimeoutError:
+            await self._subscriptions.confirm()
             return None
         if message is None:
             await self._subscriptions.join(self)

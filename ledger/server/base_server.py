@@ -6,16 +6,19 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ledger.contracts.failures import LedgerUnavailableError
 from ledger.server import lua_scripts
-from ledger.server.address import INVALID_URL_MESSAGE, validated_url
+from ledger.server.address import INVALID_URL_MESSAGE
 from ledger.server.connection_pool import Command
 from ledger.server.error_replies import error_meaning
 from ledger.server.exchanges import Commands, Exchange
 from ledger.server.script_keys import key_root, keys_of
 from ledger.server.server_memory import ServerMemory
+from ledger.server.topology.addresses import read_address
+from ledger.server.topology.pools import open_pool
 from ledger.settings import LedgerSettings
 
 if TYPE_CHECKING:
@@ -65,6 +68,8 @@ class BaseServer:
     def address(self) -> str:
         """Address of the server, without user or password."""
         where = self.client.connection_pool.connection_kwargs
+        if resolver := where.get("resolver"):
+            return str(resolver.name)
         return str(where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}")
 
     @property
@@ -149,33 +154,36 @@ class BaseServer:
             raise refusal.exception_type(f"the server at {self.address} cannot be used: {refusal.advice}") from error
 
 
-def open_client(make: Any, settings: LedgerSettings, retry: Any) -> Any:
+def open_client(settings: LedgerSettings, *, asynchronous: bool = False) -> Any:
     """Return a redis-py client for the server of `settings.redis_url`, without connecting it.
 
-    `make` is the constructor from a URL. Raises LedgerUnavailableError if no server is named, or if the URL cannot be
-    read; the message quotes no part of it.
+    Raises LedgerUnavailableError if no server is named, or if the URL cannot be read; the message quotes no part of it.
     """
     if settings.redis_url is None:
         raise LedgerUnavailableError(
             "no server is configured: set CORNERMAN_REDIS_URL, for example redis://127.0.0.1:6379/0"
         )
     try:
-        url = validated_url(settings.redis_url)
+        address = read_address(settings.redis_url)
     except ValueError as error:
         raise LedgerUnavailableError(str(error)) from None
-    try:
-        client = make(
-            url,
-            protocol=2,
-            socket_timeout=settings.reply_timeout_seconds,
-            socket_connect_timeout=settings.reply_timeout_seconds,
-            retry=retry,
+    if address.kind == "cluster":
+        raise LedgerUnavailableError(
+            "CORNERMAN_REDIS_URL names a cluster: a ledger needs a server without cluster mode"
         )
-        # An unopened connection: redis-py checks the options of the URL.
-        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+    retries = import_module("redis.asyncio.retry" if asynchronous else "redis.retry")
+    try:
+        pool = open_pool(
+            address,
+            settings.reply_timeout_seconds,
+            asynchronous=asynchronous,
+            # The calls are retried by the ledger's own connections, with one clock.
+            retry=retries.Retry(redis.backoff.NoBackoff(), 0),
+        )
+        pool.connection_class(**pool.connection_kwargs)  # an unopened connection: redis-py checks the options
     except (ValueError, TypeError, redis.RedisError):  # their text may quote a part of the password
         raise LedgerUnavailableError(INVALID_URL_MESSAGE) from None
-    return client
+    return import_module("redis.asyncio" if asynchronous else "redis").Redis.from_pool(pool)
 
 
 def checked_replies(replies: list[Any]) -> list[Any]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ledger.contracts.failures import LedgerUnavailableError
@@ -62,6 +63,7 @@ class ConnectionPool:
 
     def __init__(self, client: Any, reply_seconds: float = 5.0) -> None:
         self._pool = client.connection_pool
+        self._resolves = "resolver" in self._pool.connection_kwargs
         self._reply_seconds = reply_seconds
         self._begin()
 
@@ -98,18 +100,22 @@ class ConnectionPool:
         """Run a function on a borrowed connection. If the connection was cut or is silent, reconnect and retry.
 
         The same applies if the server replies that it is no primary, or not ready: the address may lead to another
-        server by now. Raises redis.RedisError after twice the time of a reply, or if the retries fail.
+        server by now, which is waited for as long as the call may take, and so is any server of a Sentinel or cluster
+        URL. Raises redis.RedisError after twice the time of a reply, or if the retries fail.
         """
+        if self._resolves:
+            do = partial(_confirmed, connection, do)
         one_reply = self._reply_seconds + blocks_seconds
         now_seconds = time.monotonic()
         left_seconds = min(2 * one_reply, _latest.get() - now_seconds)
         latest_seconds = now_seconds + left_seconds
         _allow(connection, min(one_reply, left_seconds / 2))
-        for pause_seconds in PAUSES_SECONDS:
+        for attempt in count():
             try:
                 return do()
             except redis.RedisError as error:
-                if not may_pass(error):
+                pause_seconds = pause_before_retry(error, attempt, waits=self._resolves)
+                if pause_seconds is None:
                     raise
                 self._forget(connection)
                 left_seconds = latest_seconds - time.monotonic() - pause_seconds
@@ -117,7 +123,12 @@ class ConnectionPool:
                     raise
             time.sleep(pause_seconds)
             _allow(connection, min(one_reply, left_seconds))
-        return do()
+        raise AssertionError("the loop ends by itself")
+
+    def confirm(self, connection: Any) -> None:
+        """Close a borrowed connection and raise redis.ConnectionError if its server is not the primary any more."""
+        if self._resolves:
+            connection.confirm()
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -196,7 +207,26 @@ def _reply(connection: Any) -> Any:
         return error
 
 
-def may_pass(error: redis.RedisError) -> bool:
-    """Return True if a new connection may succeed."""
+def _confirmed(connection: Any, do: Callable[[], _Result]) -> _Result:
+    """Run a function if the server of a connection is still the primary, before it and after it."""
+    with suppress(redis.ConnectionError):  # the connection is closed, and opened by its next use
+        connection.confirm()
+    result = do()
+    connection.confirm()
+    return result
+
+
+def pause_before_retry(error: redis.RedisError, attempt: int, *, waits: bool) -> float | None:
+    """Return the pause before the next attempt of a call; None if there is to be none.
+
+    `attempt` counts from 0. A server that cannot be reached is given up after the last of the pauses, unless the call
+    `waits`; one that replies that it is no primary, or not ready, is not given up.
+    """
+    refused = other_server_may_answer(error)
     lost = isinstance(error, redis.ConnectionError | redis.TimeoutError)
-    return other_server_may_answer(error) or (lost and not isinstance(error, redis.AuthenticationError))
+    final = isinstance(error, redis.AuthenticationError) or getattr(error, "final", False)
+    if not refused and (not lost or final):
+        return None
+    if attempt < len(PAUSES_SECONDS):
+        return PAUSES_SECONDS[attempt]
+    return PAUSES_SECONDS[-1] if refused or waits else None

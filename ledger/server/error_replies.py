@@ -115,6 +115,8 @@ def error_meaning(error: object) -> ErrorMeaning | None:
             return refusal
     if isinstance(error, redis.AuthenticationError):  # ERR: from servers older than the codes, or without users
         return _BY_CODE["NOAUTH" if "required" in text else "WRONGPASS"]
+    if advice := getattr(error, "advice", None):  # of our own errors (`ledger.server.topology.resolver`)
+        return ErrorMeaning(advice)
     if isinstance(error, redis.ConnectionError | redis.TimeoutError):
         return ErrorMeaning(f"{text or type(error).__name__} (is it running, and is CORNERMAN_REDIS_URL right?)")
     return None

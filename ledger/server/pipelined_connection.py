@@ -67,6 +67,12 @@ class PipelinedConnection:
         """True if the connection was closed or cut, or its event loop has ended."""
         return self._ended or self._loop.is_closed()
 
+    @property
+    def node(self) -> tuple[str, int]:
+        """Host and port of the server, if the connection found it by a resolver."""
+        node: tuple[str, int] = self._connection.node
+        return node
+
     async def open(self) -> None:
         """Connect. Raises redis.RedisError."""
         try:

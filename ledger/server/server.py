@@ -63,9 +63,7 @@ class Server(BaseServer):
         Warns with EvictionWarning if the server may evict keys of the ledger. Raises LedgerUnavailableError if the
         server does not answer or refuses the user.
         """
-        # The connection pool retries, with one clock.
-        retry = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
-        server = cls(open_client(redis.Redis.from_url, settings, retry), settings)
+        server = cls(open_client(settings), settings)
         memory = server.run(server.greet())
         if memory is not None and memory.may_evict:
             warnings.warn(f"the server at {server.address} {memory}", EvictionWarning, stacklevel=3)

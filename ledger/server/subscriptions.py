@@ -47,6 +47,7 @@ class Subscription:
                 kind, channel, content = self.connection.read_response()
                 if kind == b"message" and channel == self._channel:
                     return bytes(content)
+            self._connections.confirm(self.connection)
         except (redis.ConnectionError, redis.TimeoutError):
             self.connection.disconnect()
             self._connections.with_retry(self.connection, self._begin)

@@ -24,9 +24,11 @@ from kombu.utils.scheduling import round_robin_cycle
 
 from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
 from ledger.ledger import Ledger
-from ledger.server.address import validated_url
 from ledger.server.error_replies import error_meaning
 from ledger.server.script_keys import key_root
+from ledger.server.topology.addresses import read_address
+from ledger.server.topology.connections import ResolvingConnection
+from ledger.server.topology.pools import open_pool
 from ledger.settings import LedgerSettings
 
 DOORBELL_TASK = "cornerman.doorbell"
@@ -88,6 +90,8 @@ class _Client(redis.Redis):
                 raise redis.ConnectionError(refusal.advice) from error
             structlog.get_logger("cornerman").warning("doorbell refused", error=refusal.advice)
             return None
+        if isinstance(connection, ResolvingConnection):
+            connection.confirm()
         return self._on_pop(*reply) if command_name == "BRPOP" and reply else reply
 
 
@@ -156,11 +160,10 @@ class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         """Connect as the ledger does, from the same URL: kombu parses TLS and socket URLs differently."""
         patience_seconds = self.brpop_timeout + self.ledger_settings.reply_timeout_seconds
-        pool = redis.ConnectionPool.from_url(
-            validated_url(self.ledger_settings.redis_url or ""),
-            protocol=2,
+        pool = open_pool(
+            read_address(self.ledger_settings.redis_url or ""),
+            self.ledger_settings.reply_timeout_seconds,
             socket_timeout=patience_seconds,
-            socket_connect_timeout=self.ledger_settings.reply_timeout_seconds,
         )
         self.connection_class = pool.connection_class
         wrapped = super()._connparams(asynchronous)["connection_class"]

@@ -1,0 +1,1 @@
+"""Where the primary of a ledger is: one server, or one of several that sentinels or a cluster name."""
