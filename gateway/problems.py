@@ -12,22 +12,19 @@ from litestar.exceptions import HTTPException
 from litestar.response import Response
 from msgspec import Struct
 
-from ledger.contracts.bets import UnknownBetError
 from ledger.contracts.failures import (
     FailureCode,
     JobRefusedError,
     LedgerError,
     LedgerUnavailableError,
+    NotFoundError,
     PermissionDeniedError,
     QuotaExceededError,
     UnknownJobError,
     WaitTimeoutError,
 )
-from ledger.feeds.feed_store import UnknownFeedError
 from ledger.jobs.outcome_reader import OutcomesMissedError, UnreadableOutcomeError
 from ledger.operations.control_store import ControlConflictError
-from ledger.schedules.schedule_store import UnknownScheduleError
-from ledger.webhooks.webhook_store import UnknownWebhookError
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
@@ -135,7 +132,7 @@ def _problem_of(error: Exception) -> ProblemError:
             return _refused(error)
         case UnknownJobError():
             return ProblemError(410 if "forgotten" in str(error) else 404, str(error))
-        case UnknownWebhookError() | UnknownScheduleError() | UnknownBetError() | UnknownFeedError():
+        case NotFoundError():
             return ProblemError(404, str(error))
         case ControlConflictError():
             return ProblemError(409, str(error))

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from ledger.contracts.failures import JobFailedError
+from pathlib import Path
+from typing import Literal
+
+from ledger.contracts.failures import JobFailedError, LedgerError
 from ledger.contracts.job_state import Outcome, Receipt
 from ledger.contracts.reports import Report
+
+LOCAL_JOB_ID = "on this machine"
+"""In place of a job's id, for what runs without a server."""
+
+Fault = Literal["changed", "missing", "reordered", "repeated", "truncated"]
+"""What is wrong with a line of an audit file."""
 
 
 class NotInstalledError(Exception):
     """A package that this command needs is not installed."""
+
+
+class BrokenAuditError(LedgerError):
+    """An audit file is not as it was written; `line` is the first that breaks the chain."""
+
+    def __init__(self, path: Path, line: int, fault: Fault, reason: str) -> None:
+        super().__init__(f"{path}: line {line} is {fault}: {reason}")
+        self.path, self.line, self.fault, self.reason = path, line, fault, reason
 
 
 class StoredFailureError(JobFailedError):

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from ledger.contracts.failures import Failure, FailureCode, JobRefusedError, LedgerError
+from ledger.contracts.failures import Failure, FailureCode, JobRefusedError, LedgerError, NotFoundError
 from ledger.contracts.jobs import Commission, DecisionRules, Identifier, Moment, Name, Price, Share
 
 BetMode = Literal["paper", "live"]
@@ -297,7 +297,7 @@ class BetConflictError(LedgerError):
     """Another bet has this id, or the bet is in a state that does not allow the change; nothing was written."""
 
 
-class UnknownBetError(LedgerError):
+class UnknownBetError(NotFoundError):
     """There is no such bet."""
 
 

@@ -8,9 +8,9 @@
     │   └── QuotaExceededError   the caller has used up its quota
     ├── JobFailedError           the job ended without a report; `.failure` says why
     ├── BetConflictError         another bet has this id, or the bet is in a state that does not allow the change
-    ├── UnknownBetError          there is no such bet
     ├── WaitTimeoutError         no outcome within the caller's timeout; the job goes on
-    ├── UnknownJobError          the job was never submitted, or its retention is over
+    ├── NotFoundError            nothing of this name is stored: UnknownBetError, UnknownFeedError, ...
+    │   └── UnknownJobError      the job was never submitted, or its retention is over
     ├── ControlConflictError     a control has another value than the change expected
     ├── UnreadableOutcomeError   a newer version wrote the outcome
     ├── OutcomesMissedError      outcomes were dropped from the stream before `follow` read them
@@ -102,7 +102,11 @@ class WaitTimeoutError(LedgerError):
     """The caller's timeout ended before the job did; the job goes on."""
 
 
-class UnknownJobError(LedgerError):
+class NotFoundError(LedgerError):
+    """Nothing of this name is stored in the ledger."""
+
+
+class UnknownJobError(NotFoundError):
     """There is no such job: it was never submitted (`unknown`) or its retention is over (`forgotten`)."""
 
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from ledger.contracts.codec import job_refused
-from ledger.contracts.failures import LedgerError
+from ledger.contracts.failures import NotFoundError
 from ledger.contracts.feeds import FeedState, FeedStatus, RetrievalRecord
 from ledger.feeds.feed_leases import FeedLeases
 from ledger.feeds.fight_changes import FightChanges
@@ -24,7 +24,7 @@ _states = msgspec.json.Decoder(FeedState)
 _retrievals = msgspec.json.Decoder(RetrievalRecord)
 
 
-class UnknownFeedError(LedgerError):
+class UnknownFeedError(NotFoundError):
     """No feed is registered under this name."""
 
 

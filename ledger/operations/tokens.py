@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from ledger.contracts.caller_names import CALLER_RULE, is_caller
 from ledger.contracts.codec import check_text, job_refused
-from ledger.contracts.failures import LedgerError
+from ledger.contracts.failures import NotFoundError
 from ledger.server.base_server import BaseServer, to_datetime
 from ledger.server.exchanges import Exchange
 from ledger.server.server import Server
@@ -116,7 +116,7 @@ class TokenChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
     limits: CallerLimits | None = None
 
 
-class UnknownTokenError(LedgerError):
+class UnknownTokenError(NotFoundError):
     """There is no token of this id."""
 
 

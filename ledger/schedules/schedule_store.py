@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger.contracts.codec import check_text, job_refused
-from ledger.contracts.failures import LedgerError
+from ledger.contracts.failures import LedgerError, NotFoundError
 from ledger.contracts.schedules import (
     FAILED_STATES,
     MAX_SCHEDULES,
@@ -33,7 +33,7 @@ from ledger.server.stream_ranges import stream_between
 _AGAIN = 5
 
 
-class UnknownScheduleError(LedgerError):
+class UnknownScheduleError(NotFoundError):
     """There is no schedule of this name."""
 
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct, structs
 
 from ledger.contracts.codec import check_text, job_refused
-from ledger.contracts.failures import LedgerError
+from ledger.contracts.failures import LedgerError, NotFoundError
 from ledger.contracts.jobs import ROUTES
 from ledger.contracts.webhooks import (
     CreatedWebhook,
@@ -41,7 +41,7 @@ _LETTERS_AT_ONCE = 1_000
 _PLACE = re.compile("[0-9]{1,19}(-[0-9]{1,19})?")
 
 
-class UnknownWebhookError(LedgerError):
+class UnknownWebhookError(NotFoundError):
     """There is no webhook of this id."""
 
 

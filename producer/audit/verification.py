@@ -6,16 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from ledger.contracts.failures import LedgerError
 from producer.audit.audit_files import UnreadableLineError, read_lines
 from producer.audit.audit_lines import BEGIN, END, Line
-
-Fault = Literal["changed", "missing", "reordered", "repeated", "truncated"]
+from producer.errors import BrokenAuditError
 
 
 class AuditRange(Struct, frozen=True, kw_only=True):
@@ -56,14 +54,6 @@ class IntactFile(Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     previous: str
     hash: str
-
-
-class BrokenAuditError(LedgerError):
-    """An audit file is not as it was written; `line` is the first that breaks the chain."""
-
-    def __init__(self, path: Path, line: int, fault: Fault, reason: str) -> None:
-        super().__init__(f"{path}: line {line} is {fault}: {reason}")
-        self.path, self.line, self.fault, self.reason = path, line, fault, reason
 
 
 def verify_files(paths: Sequence[Path], last_hash: str | None = None) -> list[IntactFile]:

@@ -11,40 +11,9 @@ import click
 
 from ledger.contracts.failures import JobFailedError, JobRefusedError
 from ledger.server.server_memory import EvictionWarning
-from producer.cli.commands.backtest import backtest
-from producer.cli.commands.bets.audit import audit
-from producer.cli.commands.bets.bets import bets
-from producer.cli.commands.chains import chains
-from producer.cli.commands.check import check
-from producer.cli.commands.demo import demo
-from producer.cli.commands.enqueue import enqueue
-from producer.cli.commands.feeds.feed import feed
-from producer.cli.commands.feeds.fight_log import fight_log
-from producer.cli.commands.feeds.prices import prices
-from producer.cli.commands.fight_results import fight_results
-from producer.cli.commands.job_lists import jobs
-from producer.cli.commands.jobs import cancel, follow, result
-from producer.cli.commands.models.collect import collect
-from producer.cli.commands.models.import_joblib import import_joblib
-from producer.cli.commands.models.monitoring import clear_alarm, compare, review
-from producer.cli.commands.models.promote import promote
-from producer.cli.commands.models.registry import models
-from producer.cli.commands.models.update import reanchor, update
-from producer.cli.commands.operations.alerts import alerts
-from producer.cli.commands.operations.controls import drain, pause, resume, scale, set_controls, unset
-from producer.cli.commands.operations.dead_letters import dead_letters
-from producer.cli.commands.operations.health import health
-from producer.cli.commands.operations.quarantine import quarantine
-from producer.cli.commands.operations.schedules import schedules
-from producer.cli.commands.operations.status import status
-from producer.cli.commands.operations.tokens import tokens
-from producer.cli.commands.operations.webhooks import relay, webhooks
-from producer.cli.commands.predict import predict
-from producer.cli.commands.preflight import preflight
-from producer.cli.commands.replay import replay
-from producer.cli.commands.train import train
-from producer.cli.commands.up import serve, up, worker
-from producer.local.subprocess_runner import LOCAL_JOB_ID
+from producer.cli.command_table import COMMANDS
+from producer.cli.lazy_group import LazyGroup
+from producer.errors import LOCAL_JOB_ID
 from producer.output.console import Console
 from producer.output.exit_codes import EXPECTED_ERRORS, MEANINGS, ExitCode, error_document, exit_code_for, hint_for
 
@@ -63,13 +32,15 @@ the folder of CORNERMAN_DATA (./.cornerman).
 EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"{code.value:>5}  {meaning}" for code, meaning in MEANINGS.items())
 
 
-class Cornerman(click.Group):
+class Cornerman(LazyGroup):
     """The top-level command group; turns expected errors into a message and an exit code."""
 
-    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add a command and append the exit codes to its help."""
-        cmd.epilog = EXIT_CODES
-        super().add_command(cmd, name)
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, with the exit codes at the end of its help."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            command.epilog = EXIT_CODES
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the requested command."""
@@ -112,55 +83,17 @@ def _eviction_notes(console: Console) -> Iterator[None]:
         yield
 
 
-@click.group(cls=Cornerman, help=HELP, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Cornerman,
+    package="producer.cli.commands",
+    table=COMMANDS,
+    help=HELP,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="cornerman")
 def main() -> None:
     """Run the command line."""
-
-
-for command in (
-    demo,
-    up,
-    worker,
-    serve,
-    relay,
-    check,
-    train,
-    backtest,
-    predict,
-    enqueue,
-    result,
-    follow,
-    cancel,
-    replay,
-    feed,
-    prices,
-    status,
-    alerts,
-    audit,
-    bets,
-    health,
-    models,
-    fight_results,
-    fight_log,
-    jobs,
-    chains,
-    dead_letters,
-    quarantine,
-    tokens,
-    webhooks,
-    schedules,
-    preflight,
-    set_controls,
-    unset,
-    scale,
-    pause,
-    resume,
-    drain,
-):
-    main.add_command(command)
-for command in (update, reanchor, promote, import_joblib, collect, compare, review, clear_alarm):
-    models.add_command(command)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import Failure, FailureCode, JobFailedError
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.reports import Report
-from producer.local.subprocess_runner import LOCAL_JOB_ID
+from producer.errors import LOCAL_JOB_ID
 from producer.output.backtest_tables import FORECAST_NAMES, tables_by_subject
 from producer.output.html_parts import estimate_cells, figure_list, html_page, html_table
 

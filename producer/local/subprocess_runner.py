@@ -35,11 +35,10 @@ from ledger.contracts.local_protocol import (
     TrainLocally,
 )
 from ledger.contracts.reports import TrainingReport
+from producer.errors import LOCAL_JOB_ID
 from producer.output.console import Console
 from producer.output.progress import show_progress
 from producer.service.service_process import STOP_SECONDS, die_with_parent, require_modules
-
-LOCAL_JOB_ID = "on this machine"  # in place of a job's id
 
 
 def train_locally(request: TrainLocally, console: Console) -> TrainingReport:

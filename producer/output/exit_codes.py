@@ -6,7 +6,6 @@ from enum import IntEnum
 
 import msgspec
 
-from ledger.contracts.bets import UnknownBetError
 from ledger.contracts.failures import (
     Failure,
     FailureCode,
@@ -14,15 +13,11 @@ from ledger.contracts.failures import (
     JobRefusedError,
     LedgerError,
     LedgerUnavailableError,
+    NotFoundError,
     PermissionDeniedError,
-    UnknownJobError,
     WaitTimeoutError,
 )
-from ledger.feeds.feed_store import UnknownFeedError
-from ledger.schedules.schedule_store import UnknownScheduleError
-from ledger.webhooks.webhook_store import UnknownWebhookError
-from producer.audit.verification import BrokenAuditError
-from producer.errors import NotInstalledError, StoredFailureError
+from producer.errors import BrokenAuditError, NotInstalledError, StoredFailureError
 
 
 class ExitCode(IntEnum):
@@ -77,9 +72,7 @@ def exit_code_for(error: Exception) -> ExitCode:
             return ExitCode.UNAVAILABLE
         case WaitTimeoutError():
             return ExitCode.TIMEOUT
-        case (
-            UnknownJobError() | UnknownBetError() | UnknownFeedError() | UnknownScheduleError() | UnknownWebhookError()
-        ):
+        case NotFoundError():
             return ExitCode.UNKNOWN_JOB
         case BrokenAuditError():
             return ExitCode.BROKEN_AUDIT

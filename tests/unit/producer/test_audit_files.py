@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from producer.audit.audit_files import Format, new_file
 from producer.audit.audit_lines import BEGIN, END, Chain, decode_line, encode_line, hashed
 from producer.audit.redaction import may_have_secrets, without_secrets
-from producer.audit.verification import AuditRange, AuditTotals, BrokenAuditError, verify_file, verify_files
+from producer.audit.verification import AuditRange, AuditTotals, verify_file, verify_files
+from producer.errors import BrokenAuditError
 
 AT = datetime(2026, 11, 30, 4, 0, 0, 123000, tzinfo=UTC)
 RANGE = AuditRange(

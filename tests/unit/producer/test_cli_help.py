@@ -17,6 +17,7 @@ from ledger.contracts.failures import (
     UnknownJobError,
     WaitTimeoutError,
 )
+from producer.cli.command_table import COMMANDS as TABLE
 from producer.cli.main import main
 from producer.errors import NotInstalledError
 from producer.output.exit_codes import MEANINGS, ExitCode, error_document, exit_code_for
@@ -77,6 +78,11 @@ def test_every_command_is_there_and_documented() -> None:
     for name in COMMANDS:
         assert f"  {name} " in shown.output
     assert "..." not in shown.output.partition("Commands:")[2]  # no sentence is cut off
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_the_summary_of_a_command_is_that_of_its_own_help(name: str) -> None:
+    assert TABLE[name].summary == main.commands[name].get_short_help_str(limit=200)
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
