@@ -56,18 +56,33 @@ class ModelReferences:
             after = f"({entries[-1][0].decode()}"
 
     def _texts_of_jobs(self, *, unfinished: bool) -> Iterator[bytes]:
-        cursor = None
-        while cursor != 0:
-            cursor, keys = self._server.execute(
-                "SCAN", cursor or 0, "MATCH", self._server.key("job", "*"), "COUNT", _KEYS_AT_ONCE
-            )
-            cursor = int(cursor)
+        for keys in self._keys_of_jobs():
             for first in range(0, len(keys), _RECORDS_AT_ONCE):
                 records = (("HMGET", key, "kind", "state", *_FIELDS) for key in keys[first : first + _RECORDS_AT_ONCE])
                 for kind, state, *texts in self._server.transaction(*records):
                     # A collection's report names what it removed; that is no reference.
                     if kind != b"collect_garbage" and (state in _UNFINISHED or not unfinished):
                         yield from filter(None, texts)
+
+    def _keys_of_jobs(self) -> Iterator[list[bytes]]:
+        """Yield the keys of all records, some of them more than once.
+
+        A cursor of SCAN means nothing to another server, which would leave out keys: one that has become the primary,
+        has got the slot, or was started again. Then the scan begins anew.
+        """
+        cursor, scanned = 0, None
+        while True:
+            (cursor, keys), facts = self._server.transaction(
+                ("SCAN", cursor, "MATCH", self._server.key("job", "*"), "COUNT", _KEYS_AT_ONCE), ("INFO", "server")
+            )
+            server = facts.get("run_id")
+            scanned = scanned or server
+            if server != scanned:
+                cursor, scanned = 0, None
+                continue
+            yield keys
+            if not cursor:
+                return
 
     def is_known(self, digest: str) -> bool:
         """Return True if a model is registered, or an alias points to it."""

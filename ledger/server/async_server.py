@@ -20,6 +20,7 @@ from ledger.server.exchanges import (
     drive_async,
     next_item,
 )
+from ledger.server.script_keys import in_cluster
 from ledger.server.server_memory import EvictionWarning
 from ledger.settings import LedgerSettings
 
@@ -40,7 +41,7 @@ class AsyncServer(BaseServer):
     def __init__(self, settings: LedgerSettings) -> None:
         super().__init__(open_client(settings, asynchronous=True), settings)
         self.connections = AsyncConnections(self.client, settings.reply_timeout_seconds)
-        self.subscriptions = AsyncSubscriptions(self.connections)
+        self.subscriptions = AsyncSubscriptions(self.connections, sharded=in_cluster(settings.redis_url))
 
     async def connect(self) -> None:
         """Check that the server answers.

@@ -7,6 +7,7 @@ and at intervals after that.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,15 @@ else:
 
 
 class AsyncSubscriptions:
-    """The subscriptions of one client on one event loop. A channel is subscribed once, for all its subscribers."""
+    """The subscriptions of one client on one event loop. A channel is subscribed once, for all its subscribers.
 
-    def __init__(self, connections: AsyncConnections) -> None:
+    `sharded`: the channels are those of a cluster.
+    """
+
+    def __init__(self, connections: AsyncConnections, *, sharded: bool) -> None:
         self._connections = connections
+        self._kind = "S" if sharded else ""
+        self._leaving: Counter[bytes] = Counter()
         self._shared = SharedConnection(connections, self._deliver, self._report_end)
         self._channels: dict[bytes, _Channel] = {}
 
@@ -42,7 +48,7 @@ class AsyncSubscriptions:
             if channel.connection is not connection:
                 channel.connection = connection
                 channel.confirmation = connection.call(
-                    (("SUBSCRIBE", subscription.channel),), self._connections.reply_seconds
+                    ((f"{self._kind}SUBSCRIBE", subscription.channel),), self._connections.reply_seconds
                 )
             [reply] = await asyncio.shield(channel.confirmation)
             if isinstance(reply, Exception):
@@ -67,15 +73,27 @@ class AsyncSubscriptions:
             return
         del self._channels[subscription.channel]
         if channel.connection is not None and not channel.connection.closed:
-            channel.connection.call((("UNSUBSCRIBE", subscription.channel),), self._connections.reply_seconds)
+            self._leaving[subscription.channel] += 1
+            channel.connection.send((f"{self._kind}UNSUBSCRIBE", subscription.channel))
 
-    def _deliver(self, channel: bytes, content: bytes) -> None:
+    def _deliver(self, channel: bytes, content: bytes | None) -> None:
+        if content is None:
+            self._end_channel(channel)
+            return
         known = self._channels.get(channel)
         for subscription in known.subscriptions if known is not None else ():
             subscription.messages.put_nowait(content)
 
+    def _end_channel(self, channel: bytes) -> None:
+        """Note the end of a subscription. If nobody has asked for it, the slot of all channels is on another node."""
+        if self._leaving[channel] > 1:
+            self._leaving[channel] -= 1
+        elif not self._leaving.pop(channel, 0) and self._shared.current is not None:
+            self._shared.current.drop()
+
     def _report_end(self) -> None:
         """Wake all subscribers of a connection that was cut: they subscribe again."""
+        self._leaving.clear()
         for channel in self._channels.values():
             for subscription in channel.subscriptions:
                 subscription.messages.put_nowait(None)

@@ -15,7 +15,7 @@ from ledger.server.address import INVALID_URL_MESSAGE
 from ledger.server.connection_pool import Command
 from ledger.server.error_replies import error_meaning
 from ledger.server.exchanges import Commands, Exchange
-from ledger.server.script_keys import key_root, keys_of
+from ledger.server.script_keys import in_cluster, key_root, keys_of
 from ledger.server.server_memory import ServerMemory
 from ledger.server.topology.addresses import read_address
 from ledger.server.topology.pools import open_pool
@@ -123,16 +123,24 @@ class BaseServer:
             return [self._parse(*pair) for pair in zip(commands, checked_replies(replies), strict=True)]
 
     def greet(self) -> Exchange[ServerMemory | None]:
-        """Check that the server answers and accepts this user; return its memory if the user may read it."""
+        """Check that the server answers, accepts this user, and is no node of a cluster unless the URL names one.
+
+        Returns its memory if the user may read it.
+        """
         info = ("INFO", "memory")
         try:
             with self.translate_errors():
-                pong, memory = yield Commands((("PING",), info))
+                pong, memory, cluster = yield Commands((("PING",), info, ("INFO", "cluster")))
                 checked_replies([pong])
         except redis.ResponseError as error:  # it may be a proxy whose text quotes its input
             password = self.client.connection_pool.connection_kwargs.get("password")
             reply = "it quotes the password" if password and password in str(error) else str(error)
             raise LedgerUnavailableError(f"the server of CORNERMAN_REDIS_URL refuses: {reply}") from None
+        if isinstance(cluster, bytes) and b"cluster_enabled:1" in cluster and not in_cluster(self.settings.redis_url):
+            raise LedgerUnavailableError(
+                f"the server at {self.address} is a node of a cluster: write redis+cluster://{self.address} into "
+                "CORNERMAN_REDIS_URL (rediss+cluster:// with TLS)"
+            )
         return ServerMemory.from_info(self._parse(info, memory)) if isinstance(memory, bytes) else None
 
     def _parse(self, command: tuple[Any, ...], reply: Any) -> Any:
@@ -167,14 +175,11 @@ def open_client(settings: LedgerSettings, *, asynchronous: bool = False) -> Any:
         address = read_address(settings.redis_url)
     except ValueError as error:
         raise LedgerUnavailableError(str(error)) from None
-    if address.kind == "cluster":
-        raise LedgerUnavailableError(
-            "CORNERMAN_REDIS_URL names a cluster: a ledger needs a server without cluster mode"
-        )
     retries = import_module("redis.asyncio.retry" if asynchronous else "redis.retry")
     try:
         pool = open_pool(
             address,
+            settings.namespace,
             settings.reply_timeout_seconds,
             asynchronous=asynchronous,
             # The calls are retried by the ledger's own connections, with one clock.

@@ -30,7 +30,10 @@ class ErrorMeaning(NamedTuple):
     other_server_may_answer: bool = False
 
 
-_CLUSTER = ErrorMeaning("it is a node of a cluster: a ledger needs a server of its own, without cluster mode")
+_CLUSTER = "it is a node of a cluster, which redis+cluster:// in CORNERMAN_REDIS_URL names"
+_MOVED = ErrorMeaning(
+    f"{_CLUSTER}; there it means that the ledger is moved to another node now: try again", other_server_may_answer=True
+)
 
 _BY_CODE = {
     "NOAUTH": ErrorMeaning(
@@ -62,7 +65,9 @@ _BY_CODE = {
     "NOPROTO": ErrorMeaning("it does not speak RESP 2: Redis >= 6.2 or Valkey is needed"),
     # Our own: see the prelude of the scripts.
     "FENCED": ErrorMeaning("another process has taken this one's place, so it may write no more", LeadershipLostError),
-    **dict.fromkeys(("MOVED", "ASK", "TRYAGAIN", "CROSSSLOT", "CLUSTERDOWN"), _CLUSTER),
+    **dict.fromkeys(("MOVED", "ASK", "TRYAGAIN"), _MOVED),
+    "CLUSTERDOWN": ErrorMeaning("a part of its cluster is down: try again shortly", other_server_may_answer=True),
+    "CROSSSLOT": ErrorMeaning(_CLUSTER),
     **{
         code: ErrorMeaning(
             f"{code}, a key has another type: does another program use this CORNERMAN_NAMESPACE?", LedgerError
@@ -76,7 +81,7 @@ _BY_TEXT = (
     # Both within a script; the second is Redis 6.2's.
     (r"ACL failure|The user executing the script can't", _BY_CODE["NOPERM"]),
     (r"max number of clients", ErrorMeaning("its maximum of clients is reached: raise its maxclients, or close some")),
-    (r"non local key in a cluster|not allowed in cluster mode|do not hash to the same slot", _CLUSTER),
+    (r"non local key in a cluster|not allowed in cluster mode|do not hash to the same slot", ErrorMeaning(_CLUSTER)),
     (
         r"DB index is out of range|invalid DB index",
         ErrorMeaning("it does not have the database of CORNERMAN_REDIS_URL"),

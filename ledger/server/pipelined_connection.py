@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 else:
     from ledger.server import lazy_redis as redis
 
-OnMessage = Callable[[bytes, bytes], None]
+OnMessage = Callable[[bytes, bytes | None], None]
 _GRACE_SECONDS = 0.02
+_PUSHED = (b"message", b"smessage", b"unsubscribe", b"sunsubscribe")
+"""Kinds of replies on a connection of subscriptions that no call waits for."""
 
 
 class _Call:
@@ -39,7 +41,8 @@ class PipelinedConnection:
     Commands of one call are sent together, so no other call comes between them. A call that is cancelled leaves its
     replies to be read and dropped. A connection that is silent for longer than the oldest call allows is closed, and
     all its calls fail: they may be repeated over another one. `on_message` gets the channel and the content of each
-    published message, and `on_end` is called once when the connection is closed.
+    published message, and None for a channel of which no more will come; `on_end` is called once when the connection is
+    closed.
     """
 
     def __init__(
@@ -102,6 +105,15 @@ class PipelinedConnection:
             self._timer = self._loop.call_later(reply_seconds, self._check_silence)
         return future
 
+    def send(self, command: Command) -> None:
+        """Send a command whose reply is none: UNSUBSCRIBE or SUNSUBSCRIBE, which `on_message` confirms."""
+        if self.closed:
+            return
+        packed = self._pack_commands((command,))
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent += packed
+
     async def close(self) -> None:
         """Close the connection; its calls fail."""
         self._end(redis.ConnectionError("the connection was closed"))
@@ -152,8 +164,8 @@ class PipelinedConnection:
             return error
 
     def _match(self, reply: Any) -> None:
-        if self._on_message is not None and isinstance(reply, list) and reply[0] == b"message":
-            self._on_message(reply[1], reply[2])
+        if self._on_message is not None and isinstance(reply, list) and reply[0] in _PUSHED:
+            self._on_message(reply[1], reply[2] if reply[0].endswith(b"message") else None)
             return
         call = self._calls[0]
         call.replies.append(reply)

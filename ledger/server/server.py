@@ -24,6 +24,7 @@ from ledger.server.exchanges import (
     drive,
     next_item,
 )
+from ledger.server.script_keys import in_cluster
 from ledger.server.server_memory import EvictionWarning, ServerMemory
 from ledger.server.subscriptions import Subscription, subscribe
 from ledger.settings import LedgerSettings
@@ -88,7 +89,9 @@ class Server(BaseServer):
                 return self._send(request)
             if isinstance(request, NextMessage):
                 return subscriptions[0].next_message(request.timeout_seconds)
-            subscriptions.append(stack.enter_context(subscribe(self.subscribers, request.channel, request.query)))
+            readers = self.connections if in_cluster(self.settings.redis_url) else None
+            subscription = subscribe(self.subscribers, request.channel, request.query, readers)
+            subscriptions.append(stack.enter_context(subscription))
             return subscriptions[0].initial_reply
 
         with ExitStack() as stack:

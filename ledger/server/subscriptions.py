@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ledger.server.base_server import checked_replies
 from ledger.server.connection_pool import Command, ConnectionPool
 
 if TYPE_CHECKING:
@@ -20,24 +21,37 @@ else:
 
 
 @contextmanager
-def subscribe(connections: ConnectionPool, channel: str, query: Command) -> Iterator[Subscription]:
+def subscribe(
+    connections: ConnectionPool, channel: str, query: Command, readers: ConnectionPool | None = None
+) -> Iterator[Subscription]:
     """Subscribe for the duration of a block. `query` is a command that reads the record behind the messages.
 
-    A connection of a subscription runs no other commands: `connections` must be used for subscriptions only.
+    A connection of a subscription runs no other commands: `connections` must be used for subscriptions only. In a
+    cluster the channel is a sharded one, and `readers` are the connections for other commands.
     """
     with connections.borrow() as connection:
-        yield Subscription(connections, connection, channel, query)
+        yield Subscription(connections, connection, channel, query, readers)
 
 
 class Subscription:
     """A subscribed channel. `initial_reply` is the reply of the reading command at the time of subscribing."""
 
-    def __init__(self, connections: ConnectionPool, connection: Any, channel: str, query: Command) -> None:
+    def __init__(
+        self,
+        connections: ConnectionPool,
+        connection: Any,
+        channel: str,
+        query: Command,
+        readers: ConnectionPool | None,
+    ) -> None:
         self._connections = connections
         self.connection = connection
         self._channel = channel.encode()
         self._query = query
+        self._sharded = readers is not None
         self.initial_reply: list[bytes | None] = connections.with_retry(connection, self._begin)
+        if readers is not None:
+            [self.initial_reply] = checked_replies(readers.execute(query))
 
     def next_message(self, timeout_seconds: float) -> bytes | None:
         """Return the next message; None after the timeout, or if messages may have been missed."""
@@ -45,7 +59,9 @@ class Subscription:
         try:
             while self.connection.can_read(timeout=max(0.0, deadline - time.monotonic())):
                 kind, channel, content = self.connection.read_response()
-                if kind == b"message" and channel == self._channel:
+                if channel == self._channel:
+                    if kind == b"sunsubscribe":  # the slot is on another node now
+                        raise redis.ConnectionError("the subscription was ended by the server")
                     return bytes(content)
             self._connections.confirm(self.connection)
         except (redis.ConnectionError, redis.TimeoutError):
@@ -56,8 +72,11 @@ class Subscription:
     def _begin(self) -> list[bytes | None]:
         """Subscribe and read in one step and one round trip; in RESP 2 only a transaction can do both.
 
-        The previous subscription of the connection ends here, and not earlier: its caller did not wait for that.
+        The previous subscription of the connection ends here, and not earlier: its caller did not wait for that. A
+        sharded channel cannot be subscribed in a transaction.
         """
+        if self._sharded:
+            return self._begin_sharded()
         commands = (("UNSUBSCRIBE",), ("MULTI",), ("SUBSCRIBE", self._channel), self._query, ("EXEC",))
         self.connection.send_packed_command(self.connection.pack_commands(commands))
         while self.connection.read_response() != b"OK":  # messages of the previous subscription, and its end
@@ -66,3 +85,10 @@ class Subscription:
             self.connection.read_response()  # QUEUED, or the reason against it
         _, seen = self.connection.read_response()
         return list(seen)
+
+    def _begin_sharded(self) -> list[bytes | None]:
+        commands = (("SUNSUBSCRIBE",), ("SSUBSCRIBE", self._channel))
+        self.connection.send_packed_command(self.connection.pack_commands(commands))
+        while self.connection.read_response()[:2] != [b"ssubscribe", self._channel]:
+            pass
+        return []

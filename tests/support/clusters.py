@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,45 @@ class Cluster:
             except redis.RedisError:
                 return False
         return bool(states) and all(states)
+
+    def other_primary(self, node: Node) -> Node:
+        """Return a primary other than a node."""
+        return next(other for other in self.nodes if other is not node and self.role(other) == "master")
+
+    def move_key_by_key(self, tag: str, pause_seconds: float = 0.0) -> None:
+        """Move the slot of a tag to another primary as resharding tools do, a few keys at a time."""
+        slot, source = key_slot(tag.encode()), self.owner(tag)
+        target = self.other_primary(source)
+        self.command(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", self.node_id(source))
+        self.command(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", self.node_id(target))
+        while keys := self.command(source, "CLUSTER", "GETKEYSINSLOT", slot, 10):
+            self.command(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+            time.sleep(pause_seconds)
+        for node in (target, source, *self.nodes):
+            with suppress(redis.ResponseError):  # of a replica, which learns it from its primary
+                self.command(node, "CLUSTER", "SETSLOT", slot, "NODE", self.node_id(target))
+        self.wait_until(lambda: self.owner(tag) is target, f"that {target.address} owns the slot")
+
+    def move_at_once(self, tag: str) -> None:
+        """Move the slot of a tag to another primary in one step (Valkey 9)."""
+        slot, source = key_slot(tag.encode()), self.owner(tag)
+        target = self.other_primary(source)
+        self.command(source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", self.node_id(target))
+        self.wait_until(lambda: self.owner(tag) is target, f"that {target.address} owns the slot")
+
+    def fail_over(self, tag: str) -> None:
+        """Let a replica take the place of the primary of a tag's slot, as an operator does."""
+        before = self.owner(tag)
+        self.command(self.replicas(before)[0], "CLUSTER", "FAILOVER")
+        self.wait_until(lambda: self.owner(tag) is not before, "that the replica owns the slot")
+
+    def kill_primary(self, tag: str) -> None:
+        """Kill the primary of a tag's slot, wait for the next one, and start the killed one again as its replica."""
+        before = self.owner(tag)
+        before.kill()
+        self.wait_until(lambda: self.owner(tag) is not before, "that the replica owns the slot")
+        before.start()
+        self.wait_until(lambda: before in self.replicas(self.owner(tag)), "that the killed one is a replica")
 
     def close(self) -> None:
         """Close the connections and end the nodes."""

@@ -162,6 +162,7 @@ class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
         patience_seconds = self.brpop_timeout + self.ledger_settings.reply_timeout_seconds
         pool = open_pool(
             read_address(self.ledger_settings.redis_url or ""),
+            self.ledger_settings.namespace,
             self.ledger_settings.reply_timeout_seconds,
             socket_timeout=patience_seconds,
         )

@@ -136,7 +136,7 @@ def test_the_users_of_a_cluster_are_the_same_with_a_hash_tag() -> None:
         patterns, others = ([word for word in text.split() if word[0] in "~&#"] for text in (line, other))
         assert [word.replace("cornerman", "{cornerman}") for word in patterns] == others
     for role in ROLES:
-        assert in_cluster(allowed(role)) | {"cluster|slots"} == allowed(role, CLUSTER_USERS)
+        assert in_cluster(allowed(role)) | {"cluster|nodes", "cluster|slots"} == allowed(role, CLUSTER_USERS)
 
 
 def test_the_gateway_may_do_for_others_what_they_may_do() -> None:
@@ -161,7 +161,7 @@ def spoken(path: Path) -> set[str]:
     "path", sorted({*LEDGER.rglob("*.py")} - {LEDGER / "server" / "error_replies.py"}), ids=lambda path: path.stem
 )
 def test_every_command_of_the_ledger_is_somebodys(path: Path) -> None:
-    everybodys = {"ping", "waitaof"}  # of the category @connection
+    everybodys = {"ping", "hello", "waitaof"}  # of the category @connection
     # A level of the log, an error, a form of Unicode, an option of XREAD.
     others = {"debug", "noauth", "nfkd", "block"}
     somebodys = {
