@@ -39,6 +39,7 @@ from ledger.models.verification import Verification
 from ledger.operations.control_store import ControlStore
 from ledger.operations.pool_registry import PoolRegistry
 from ledger.operations.quarantine import Quarantine
+from ledger.operations.stored_format import StoredFormat
 from ledger.operations.tokens import TokenStore
 from ledger.prices.prices import Prices
 from ledger.schedules.due_runs import DueRuns
@@ -111,9 +112,10 @@ class Ledger:
     drift_alarms, drift_figures, prediction_log, fight_results, state_lags
         Monitoring of models: alarms, latest figures, recorded predictions, the results of fights, and how far the
         fighters' states lag behind them.
-    controls, pools, quarantine, tokens, feeds
-        Operations: live controls, living pools, malformed queue items, tokens of gateways and limits of callers, and
-        odds feeds: their runners, their retrievals and the fights that they have listed.
+    controls, pools, quarantine, tokens, stored_format, feeds
+        Operations: live controls, living pools, malformed queue items, tokens of gateways and limits of callers, the
+        format of stored payloads and reports, and odds feeds: their runners, their retrievals and the fights that they
+        have listed.
     prices
         Price history of the fights of feeds.
     bets
@@ -144,6 +146,7 @@ class Ledger:
         self.bets = BetRegister(server, self.controls)
         self.pools = PoolRegistry(server)
         self.quarantine = Quarantine(server)
+        self.stored_format = StoredFormat(server, self.pools, self.job_index)
         self.tokens = TokenStore(server)
         self.feeds = Feeds(server)
         self.prices = Prices(server)

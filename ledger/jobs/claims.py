@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from ledger.compression.stored_values import PLAIN_FORMAT, UnreadableValueError, compress, decompress
 from ledger.contracts import codec
 from ledger.contracts.bets import BettingRoom
 from ledger.contracts.controls import Controls
@@ -29,6 +30,7 @@ else:
     from ledger.server import lazy_redis as redis
 
 MAX_CLAIM_SIZE = 1_000  # in one claim, so that no script blocks the server for long
+_TOO_NEW = -1
 _NAMES = (CHAMPION, CHALLENGER)  # resolved with each claim: nearly every card asks for one of them
 
 
@@ -187,9 +189,9 @@ class Claims:
             raise ValueError(f"an owner is a name without spaces, not {owner!r}")
         return queue, owner, min(limit, MAX_CLAIM_SIZE), MAX_PAYLOAD_BYTES, *_NAMES
 
-    @staticmethod
-    def _claimed(queue: str, answer: list[Any]) -> list[Claim]:
-        now, waiting, fields, digests, *jobs = answer
+    def _claimed(self, queue: str, answer: list[Any]) -> list[Claim]:
+        now, waiting, fields, digests, stored_format, *jobs = answer
+        self._server.note_format(stored_format)
         claimed_at = to_datetime(now)
         controls = Controls.from_fields(fields)
         names = {name: digest and digest.decode() for name, digest in zip(_NAMES, digests, strict=False)}
@@ -197,7 +199,7 @@ class Claims:
             Claim(
                 job_id=job_id.decode(),
                 kind=kind.decode(),
-                payload=payload,
+                payload=_payload_of(payload),
                 attempt=attempt,
                 fence=int(fence),
                 queue=queue,
@@ -247,15 +249,25 @@ class Claims:
 
     def settle_batch(self, settlements: Sequence[Settlement]) -> list[SettleResult]:
         """Implement `Ledger.settle_batch`."""
+        if not settlements:
+            return []
+        stored_format = self._server.stored_format
         arguments: list[str | int | bytes] = []
         for entry in settlements:
             page = encode_page(entry.prediction_page, self._server.settings.prediction_log_retention_seconds)
-            arguments += (entry.job_id, entry.fence, entry.state, entry.field, entry.body, page, entry.provenance)
-        return (
-            [SettleResult(stored) for stored in self._server.run_script("settle", MAX_DAY_ENTRIES, *arguments)]
-            if arguments
-            else []
-        )
+            # Scripts read failures, which are small.
+            body = compress(entry.body, stored_format) if entry.field == "report" else entry.body
+            arguments += (entry.job_id, entry.fence, entry.state, entry.field, body, page, entry.provenance)
+        results = self._server.run_script("settle", MAX_DAY_ENTRIES, stored_format, *arguments)
+        if _TOO_NEW in results:  # the ledger's format was set back since the claim
+            self._server.note_format(PLAIN_FORMAT)
+            again = iter(
+                self.settle_batch(
+                    [entry for entry, result in zip(settlements, results, strict=True) if result == _TOO_NEW]
+                )
+            )
+            return [next(again) if result == _TOO_NEW else SettleResult(result) for result in results]
+        return [SettleResult(result) for result in results]
 
     def release_many(
         self, claims: Sequence[Claim | RunningJob], *, ring: bool, exclusive: bool = False, reason: str = ""
@@ -328,6 +340,13 @@ class Claims:
                 "reap", round(self._server.settings.notify_retry_seconds * 1000), int(leases), *QUEUES
             )
         )
+
+
+def _payload_of(stored: bytes) -> bytes:
+    try:
+        return decompress(stored, MAX_PAYLOAD_BYTES)
+    except UnreadableValueError:  # decoding the job fails then, as invalid input
+        return stored
 
 
 def final_state(result: Report | Failure) -> JobState:

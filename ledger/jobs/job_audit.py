@@ -9,6 +9,7 @@ from itertools import pairwise
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from ledger.compression.stored_values import decompress
 from ledger.contracts.job_state import OutcomeDocument
 from ledger.jobs.job_index import MAX_PAGE_JOBS, JobIndex, JobQuery, JobSummary
 from ledger.jobs.outcome_reader import OUTCOME_FIELDS, decode_document
@@ -112,7 +113,7 @@ class JobAudit:
                 queue=job.queue,
                 submitted_at=job.submitted_at,
                 digest=digest.decode(),
-                payload=Raw(payload),
+                payload=Raw(decompress(payload)),
                 deadline=job.deadline,
                 card_id=job.card_id,
                 caller=job.caller,

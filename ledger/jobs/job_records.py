@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from ledger.compression.stored_values import decompress
 from ledger.contracts import codec
 from ledger.contracts.failures import UnknownJobError
 from ledger.contracts.job_state import JobState
@@ -46,8 +47,8 @@ class JobRecords:
             job_id=job_id,
             state=JobState(state.decode()),
             kind=kind.decode(),
-            payload=payload,
-            report=report,
+            payload=decompress(payload or b""),
+            report=decompress(report) if report else None,
             failure=failure,
             provenance=decode_provenance(origin) if origin else None,
             caller=caller.decode() if caller else None,
@@ -58,4 +59,4 @@ class JobRecords:
         payload = self._server.execute("HGET", self._server.key("job", job_id), "payload")
         if payload is None:
             raise UnknownJobError(f"job {job_id} is {self._outcomes.status(job_id).state}")
-        return codec.decode_job(payload)
+        return codec.decode_job(decompress(payload))

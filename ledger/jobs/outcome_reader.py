@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from ledger.compression.stored_values import decompress
 from ledger.contracts import codec
 from ledger.contracts.failures import LedgerError, UnknownJobError, WaitTimeoutError
 from ledger.contracts.job_state import JobState, JobStatus, Outcome, OutcomeDocument, Progress
@@ -46,6 +47,7 @@ OUTCOME_FIELDS = (
 )
 """The fields of a record that an outcome is made of."""
 _SETTLED = b"settled"
+_STRING_HEADS = {0xD9: 2, 0xDA: 3, 0xDB: 5}  # bytes before a MessagePack string of 8, 16 and 32 bits of length
 FINAL_READ_SECONDS = 0.5
 """Minimum time that a waiter's read of the record may take, even after the waiter's timeout."""
 _MAX_SEQUENCE = 10**18
@@ -54,7 +56,7 @@ Record = list[bytes | None]
 """The fields `OUTCOME_FIELDS` of a record."""
 Read = TypeVar("Read")
 _progress_decoder = msgspec.json.Decoder(Progress)
-_news_decoder = msgspec.msgpack.Decoder(list[str | bool])
+_news_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
 class UnreadableOutcomeError(LedgerError):
@@ -414,8 +416,17 @@ def _before(place: bytes) -> str:
 
 def _fields_of(news: bytes) -> list[bytes | None]:
     """Decode the published fields `OUTCOME_FIELDS` of a record."""
-    fields = [field.encode() if isinstance(field, str) else None for field in _news_decoder.decode(news)]
+    fields = [_text_of(bytes(field)) for field in _news_decoder.decode(news)]
     return fields + [None] * (len(OUTCOME_FIELDS) - len(fields))  # without a caller it ends before
+
+
+def _text_of(packed: bytes) -> bytes | None:
+    """Return the bytes of a MessagePack string, which may be no UTF-8; None for any other value."""
+    kind = packed[0]
+    if 0xA0 <= kind <= 0xBF:
+        return packed[1:]
+    head = _STRING_HEADS.get(kind)
+    return None if head is None else packed[head:]
 
 
 def decode_outcome(job_id: str, record: Record) -> Outcome | None:
@@ -431,7 +442,7 @@ def decode_outcome(job_id: str, record: Record) -> Outcome | None:
             attempt=int(attempt),
             submitted_at=to_datetime(submitted),
             settled_at=to_datetime(settled),
-            report=codec.decode_report(report) if report else None,
+            report=codec.decode_report(decompress(report)) if report else None,
             failure=codec.decode_failure(failure) if failure else None,
             correlation_id=correlation.decode() if correlation else None,
             origin=decode_provenance(origin) if origin else None,
@@ -443,10 +454,17 @@ def decode_outcome(job_id: str, record: Record) -> Outcome | None:
 
 
 def decode_document(job_id: str, record: Record) -> OutcomeDocument | None:
-    """Return the outcome in the fields `OUTCOME_FIELDS` of a record, its parts as stored; None if there is none."""
+    """Return the outcome in the fields `OUTCOME_FIELDS` of a record, its parts as JSON; None if there is none.
+
+    Raises UnreadableOutcomeError only if the report is damaged, or compressed by a newer version.
+    """
     state, kind, attempt, submitted, settled, report, failure, correlation, origin, caller, superseded_by = record
     if state is None or kind is None or attempt is None or submitted is None or settled is None:
         return None
+    try:
+        report = decompress(report) if report else None
+    except ValueError as error:
+        raise UnreadableOutcomeError(job_id, str(error)) from error
     return OutcomeDocument(
         job_id=job_id,
         kind=kind.decode(),

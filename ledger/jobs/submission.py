@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 import msgspec
 
+from ledger.compression.stored_values import compress
 from ledger.contracts import codec
 from ledger.contracts.caller_names import CALLER_RULE, is_caller
 from ledger.contracts.failures import Failure, FailureCode, JobRefusedError, LedgerError, QuotaExceededError
@@ -214,23 +215,29 @@ class SubmissionExchanges:
     ) -> Exchange[dict[str, bool]]:
         """Run submit.lua for the jobs of one step; return by id whether each is new."""
         before = msgspec.json.encode(others or {})
-        arguments: list[Any] = [int(durable), *gate.arguments(), int(check_only), before, caller]
-        arguments += ("1" if conditions.supersede else "", conditions.supersedes, conditions.chain, conditions.trace)
-        waits_for = conditions.waits_for
-        for entry in entries:
-            arguments += (*entry.arguments(bare=check_only), waits_for, correlation_id)
-            if conditions.chain:  # the next job waits for this one only
-                waits_for = f" {entry.job_id}"
-        try:
-            if durable:
-                verdict, *marks = yield from self._submit_durably(arguments)
-            else:
-                verdict, *marks = yield from self._run_script(arguments)
-        except ServerFullError as error:
-            raise JobRefusedError(backpressure.out_of_memory()) from error
-        if verdict != b"accepted":
-            raise self._refusal(entries, verdict.decode(), marks)
-        return {entry.job_id: bool(created) for entry, created in zip(entries, marks, strict=True)}
+        head: list[Any] = [int(durable), *gate.arguments(), int(check_only), before, caller]
+        head += ("1" if conditions.supersede else "", conditions.supersedes, conditions.chain, conditions.trace)
+        while True:
+            stored_format = self._server.stored_format
+            arguments = [*head, stored_format]
+            waits_for = conditions.waits_for
+            for entry in entries:
+                payload = b"" if check_only else compress(entry.payload, stored_format)
+                arguments += (*entry.arguments(payload), waits_for, correlation_id)
+                if conditions.chain:  # the next job waits for this one only
+                    waits_for = f" {entry.job_id}"
+            try:
+                if durable:
+                    verdict, *marks = yield from self._submit_durably(arguments)
+                else:
+                    verdict, *marks = yield from self._run_script(arguments)
+            except ServerFullError as error:
+                raise JobRefusedError(backpressure.out_of_memory()) from error
+            if verdict not in (b"accepted", b"format"):
+                raise self._refusal(entries, verdict.decode(), marks)
+            self._server.note_format(marks[0])
+            if verdict == b"accepted":
+                return {entry.job_id: bool(created) for entry, created in zip(entries, marks[1:], strict=True)}
 
     def _run_script(self, arguments: Sequence[Any]) -> Exchange[list[Any]]:
         """Run submit.lua, or in a subclass a script that includes it."""
@@ -460,14 +467,14 @@ class _Entry(msgspec.Struct, frozen=True):
         """The job, decoded again."""
         return codec.decode_job(self.payload)
 
-    def arguments(self, *, bare: bool = False) -> tuple[Any, ...]:
-        """Return the job's arguments of submit.lua, except the correlation id; `bare` omits the payload."""
+    def arguments(self, payload: bytes | None = None) -> tuple[Any, ...]:
+        """Return the job's arguments of submit.lua, except the correlation id; by default with the payload as it is."""
         return (
             self.job_id,
             self.digest,
             self.kind,
             self.queue,
-            b"" if bare else self.payload,
+            self.payload if payload is None else payload,
             _milliseconds(self.deadline),
             self.limit_seconds,
             _milliseconds(self.fresh_until),

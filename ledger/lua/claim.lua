@@ -10,7 +10,7 @@
 --                     deadline waited
 -- arg(1) queue   arg(2) owner   arg(3) maximum of jobs, at most 1,000   arg(4) maximum of bytes of a payload
 -- arg(5..) names of models
--- Reply: {now (ms), jobs left in the queue, {control, value, ...}, {digest of each name, or nil},
+-- Reply: {now (ms), jobs left in the queue, {control, value, ...}, {digest of each name, or nil}, format for reports,
 --        {id, kind, payload, attempt, fence, limit (s), deadline, submitted, correlation, note, caller, when it
 --        was queued (ms) if it had to wait, trace context, chain, history before this claim}, ...}
 
@@ -47,7 +47,7 @@ if #controls > 0 then
   local stops = redis.call('HMGET', ns .. 'controls', 'pause.' .. queue, 'drain.' .. node,
     'drain.' .. queue .. '@' .. node)
   if stops[1] == 'on' or stops[2] == 'on' or stops[3] == 'on' then
-    return { now_text, 0, controls, {} }
+    return { now_text, 0, controls, {}, stored_format() }
   end
 end
 
@@ -244,7 +244,7 @@ if #callers > 0 then
   end_turns(callers)
 end
 local digests = redis.call('HMGET', ns .. 'aliases', unpack(ARGV, HEADER + 5))
-local answer = { now_text, queue_length(queue), controls, digests }
+local answer = { now_text, queue_length(queue), controls, digests, stored_format() }
 local leases, held, lease_until = {}, {}, digits(now + lease)
 for index, job in ipairs(claimed) do
   local id = job[1]

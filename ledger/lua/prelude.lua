@@ -5,7 +5,8 @@
 -- node: see ledger/server/script_keys.py. KEYS[1] is <ns>:guard, which never exists.
 --
 -- <ns>:job:<id>          hash    the record of a job
---     kind, queue, payload, digest, correlation, submitted (ms), deadline (ms or ''), limit (s)   set by submit
+--     kind, queue, payload, digest, correlation, submitted (ms), deadline (ms or ''), limit (s)   set by submit; payload
+--                        and report are JSON or compressed: see ledger/compression/stored_values.py
 --     caller             who submitted it first; absent if not stated
 --     place              its member in the queue: 16 digits of arrival, ':', id
 --     first              '1' if it goes before all others
@@ -62,6 +63,7 @@
 -- <ns>:index:cards       zset    card_ids by the start of the event (ms), as the newest job has it
 -- <ns>:index:due         zset    'card:<card>', 'caller:<caller>' by when they may have an expired job: sweep_index.lua
 -- <ns>:controls          hash    values set by operators: see control.lua
+-- <ns>:format            string  in which format payloads and reports are written; absent: plain JSON, or a new ledger
 -- <ns>:sequence          string  counter of arrivals
 -- <ns>:reply:<token>     string  reply of a call (MessagePack), for as long as the call may be repeated
 -- <ns>:news:<db>:<id>    channel the JSON of a progress; the outcome (MessagePack, see publish_outcome), or 'settled'. In
@@ -133,6 +135,24 @@ local function publish(channel, message)
   else
     redis.call('PUBLISH', channel, message)
   end
+end
+
+-- The format in which payloads and reports may be written: 1 is plain JSON, and see ledger/compression/stored_values.py.
+local PLAIN_FORMAT, NEWEST_FORMAT = 1, 2
+local function stored_format()
+  return tonumber(redis.call('GET', ns .. 'format') or PLAIN_FORMAT)
+end
+
+-- List the living pools that cannot read a format: their announcements name the newest one that they can.
+local function pools_before_format(format)
+  local before = {}
+  for _, name in ipairs(redis.call('SMEMBERS', ns .. 'pools')) do
+    local about = redis.call('GET', ns .. 'pool:' .. name)
+    if about and tonumber(string.match(about, '"stored_format":(%d+)') or PLAIN_FORMAT) < format then
+      before[#before + 1] = name
+    end
+  end
+  return before
 end
 
 local function get_field(id, field)

@@ -6,10 +6,12 @@
 -- <ns>:journal           zset    days of the prediction log, by their number
 -- <ns>:journal:<day>     hash    fight|model|role -> time of the answer (ms), ' ', entry (JSON)
 -- arg(1)   maximum of entries of a day
--- arg(2..) for each job: id, fence, state, field (report or failure), body (JSON), page ('' or JSON: `Page` with the
+-- arg(2)   format of the bodies
+-- arg(3..) for each job: id, fence, state, field (report or failure), body, page ('' or JSON: `Page` with the
 --          number of the day and how long to keep it after the start), origin ('' or JSON)
 -- Reply:   for each job, also for a repeated call: 1 if this is its outcome now, 2 if it is a report after the
---          deadline, so that the outcome is `expired`, 0 if it is refused
+--          deadline, so that the outcome is `expired`, 0 if it is refused, -1 if the ledger's format is an older one than
+--          that of the bodies: nothing was written
 
 allow_writes_when_full()
 local FIELDS = 7
@@ -37,10 +39,10 @@ local function store_predictions(text)
   redis.call('ZREMRANGEBYSCORE', ns .. 'journal', '-inf', math.floor(now / 86400000) + 719163 - kept_days)
 end
 
-local answer = {}
+local answer, readable = {}, tonumber(arg(2)) <= stored_format()
 collect_entries()
-for index = 0, (#ARGV - HEADER - 1) / FIELDS - 1 do
-  local first = 1 + index * FIELDS
+for index = 0, (#ARGV - HEADER - 2) / FIELDS - 1 do
+  local first = 2 + index * FIELDS
   local id, fence, field, body = arg(first + 1), arg(first + 2), arg(first + 4), arg(first + 5)
   local accepted = 1
   local job = redis.call('HMGET', record_key(id), 'state', 'fence', 'deadline', 'owner', 'company', 'digest', 'kind',
@@ -49,6 +51,8 @@ for index = 0, (#ARGV - HEADER - 1) / FIELDS - 1 do
     if field == 'report' and job[3] ~= '' and tonumber(job[3]) <= now then
       expire_job(id)
       accepted = record_result(id, fence, 'settle', 2)
+    elseif not readable then
+      accepted = -1
     else
       release_lease(id, job[4], job[5])
       write_outcome(id, job[6], job[7], job[8], job[9], arg(first + 3), field, body, arg(first + 7))

@@ -14,11 +14,13 @@
 -- arg(9)    card_id, or id of a job, that they supersede, too; ''
 -- arg(10)   name of the chain that the jobs are, '': if one of its jobs is known, all are
 -- arg(11)   the trace context of new jobs, '' for none: see the prelude
--- arg(12..) for each job, each id once: id, digest, kind, queue, payload, deadline (ms or ''), limit (s),
+-- arg(12)   format of the payloads
+-- arg(13..) for each job, each id once: id, digest, kind, queue, payload, deadline (ms or ''), limit (s),
 --           fresh until (ms or ''), card (start of its event (ms), ' ', reading, ' ', card_id; '' if it is none),
 --           '' or what it waits for (not before (ms or ''), ' ', after (id or '')), correlation
--- Reply:    {'accepted', 1 or 0 for each job: created or known}
+-- Reply:    {'accepted', format of the ledger, 1 or 0 for each job: created or known}
 --        or nothing was written:
+--           {'format', format of the ledger, an older one than that of the payloads}
 --           {'conflict' | 'expired' | 'stale', index from 0, now (ms)}
 --           {'stale', index from 0, when it would begin (ms)}
 --           {'late', index from 0, not before (ms)}: not before its deadline
@@ -29,7 +31,7 @@
 --           {'quota', new jobs of the caller today, new ones, limit, in how long the day ends (ms)}
 --           {'evicts', maxmemory-policy}
 
-local HEAD, FIELDS = 11, 11
+local HEAD, FIELDS = 12, 11
 local count = (#ARGV - HEADER - HEAD) / FIELDS
 
 local function job_arg(index, field)
@@ -55,6 +57,19 @@ if reply and arg(1) == '1' then
   return keep_reply(reply) -- see below: a write
 elseif reply then
   return reply
+end
+
+-- A ledger without jobs begins with the newest format, unless a pool of an earlier version waits for its first job.
+local function format_of_new_ledger()
+  local new = redis.call('EXISTS', ns .. 'sequence') == 0 and #pools_before_format(NEWEST_FORMAT) == 0
+  return new and NEWEST_FORMAT
+end
+
+local format = tonumber(redis.call('GET', ns .. 'format'))
+local first_format = not format and format_of_new_ledger()
+format = format or first_format or PLAIN_FORMAT
+if tonumber(arg(12)) > format then
+  return { 'format', format }
 end
 
 local conditions, cards = {}, {}
@@ -257,7 +272,10 @@ end
 if arg(1) == '1' and not next(new) then
   allow_writes_when_full() -- the writes below need no memory
 end
-local answer = { 'accepted' }
+local answer = { 'accepted', format }
+if first_format and next(new) and arg(5) ~= '1' then
+  redis.call('SET', ns .. 'format', first_format)
+end
 local superseding = next(cards) ~= nil -- a job may be added and ended in one call
 if not superseding then
   collect_entries()
@@ -280,7 +298,7 @@ for index = 0, count - 1 do
     -- WAITAOF covers only what came before the connection's own last write, so there must be one.
     redis.call('HSET', record_key(id), 'digest', job_arg(index, 2))
   end
-  answer[index + 2] = created[index] and 1 or 0
+  answer[index + 3] = created[index] and 1 or 0
 end
 if superseding then
   settle_successors()

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Set
 from itertools import chain
 
+from ledger.compression.stored_values import decompress
 from ledger.contracts.job_state import JobState
 from ledger.server.server import Server
 
@@ -62,7 +63,7 @@ class ModelReferences:
                 for kind, state, *texts in self._server.transaction(*records):
                     # A collection's report names what it removed; that is no reference.
                     if kind != b"collect_garbage" and (state in _UNFINISHED or not unfinished):
-                        yield from filter(None, texts)
+                        yield from (decompress(text) for text in texts if text)
 
     def _keys_of_jobs(self) -> Iterator[list[bytes]]:
         """Yield the keys of all records, some of them more than once.

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ledger.compression.stored_values import NEWEST_FORMAT
 from ledger.contracts.failures import LedgerUnavailableError
 from ledger.server import lua_scripts
 from ledger.server.address import INVALID_URL_MESSAGE
@@ -44,11 +45,15 @@ class BaseServer:
     fence
         Carried by every script: '' or a key and the fence that it must have, as in `ledger.feeds.feed_leases`. The
         server refuses the script with `LeadershipLostError` if another process has taken this one's place.
+    stored_format
+        In which format the ledger's payloads and reports are written, as far as this process knows: replies of scripts
+        say so, and a script refuses a newer format than the ledger's.
     """
 
     def __init__(self, client: Any, settings: LedgerSettings) -> None:
         self.settings = settings
         self.fence = ""
+        self.stored_format = NEWEST_FORMAT
         self.client: Any = client  # redis-py's signatures mix in those of its asynchronous client
         self.scripts = lua_scripts.register_scripts(client)
         self._root = key_root(settings)
@@ -76,6 +81,10 @@ class BaseServer:
     def database(self) -> int:
         """Number of the database."""
         return int(self.client.connection_pool.connection_kwargs.get("db") or 0)
+
+    def note_format(self, stored_format: int) -> None:
+        """Note the format of the ledger's values that a script replied; this version writes none that is newer."""
+        self.stored_format = min(int(stored_format), NEWEST_FORMAT)
 
     def key(self, *parts: str) -> str:
         """Return the name of a key in this ledger's namespace."""

@@ -1,7 +1,7 @@
 """Names of the ledger's keys: how they begin, and which of them a call of a script declares.
 
 A script builds its keys by itself. In a cluster, a call declares those that the caller can name from the script's
-arguments: `job:<12+11>` is the record of each id among the arguments 12, 23, 34, ... All others are fixed names, or
+arguments: `job:<13+11>` is the record of each id among the arguments 13, 24, 35, ... All others are fixed names, or
 found by the script, such as the next job of a queue; the headers of the scripts describe them. Elsewhere, where no
 server needs them, a call declares its first key only: the others would cost a submit 5 us.
 """
@@ -23,7 +23,7 @@ keys is missing. So no script begins while some of the keys that it may find hav
 """
 
 _JOBS = (
-    "job:<12+11> forgotten:<12+11> after:<12+11> queue:<15+11> named:<15+11> callers:<15+11> doorbell:<15+11> "
+    "job:<13+11> forgotten:<13+11> after:<13+11> queue:<16+11> named:<16+11> callers:<16+11> doorbell:<16+11> "
     "index:caller:<7>"
 )
 _HOOK = "webhook:<1> webhook:<1>:waiting webhook:<1>:ages webhook:<1>:due webhook:<1>:progress webhook:<1>:log"
@@ -60,7 +60,8 @@ DECLARED = {
     "schedule_submit": _SCHEDULE
     + " "
     + re.sub(r"<(\d+)", lambda number: f"<{int(number[1]) + 10}", _JOBS),  # its arguments follow 10 others
-    "settle": "job:<2+7> forgotten:<2+7> after:<2+7>",
+    "rewrite": "job:<1+4>",
+    "settle": "job:<3+7> forgotten:<3+7> after:<3+7>",
     "shadow": "job:<3+9> forgotten:<3+9> queue:<6+9> named:<6+9> callers:<6+9> doorbell:<6+9>",
     "snooze": "job:<1>",
     "submit": _JOBS,

@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
+from ledger.compression.stored_values import decompress
 from ledger.contracts.webhooks import (
     MissedEvent,
     MissedOutcomes,
@@ -196,7 +197,7 @@ def _outcome_message(server: Server, job_id: str) -> Message | None:
         attempt=int(record["attempt"]),
         submitted_at=to_datetime(record["submitted"]),
         settled_at=to_datetime(settled),
-        report=_raw(record.get("report")),
+        report=_raw(decompress(record.get("report", b""))),
         failure=_raw(record.get("failure")),
         correlation_id=record["correlation"].decode() if record.get("correlation") else None,
         origin=_raw(record.get("origin")),
@@ -223,8 +224,8 @@ def _stored(job_id: str, record: Mapping[str, bytes]) -> StoredOutcome | None:
     card_id = record["card"].decode() if record.get("card") else None
     decision: Literal["bet", "abstain"] | None = None
     if kind == CARD_KIND and "report" in record:
-        with suppress(msgspec.DecodeError):  # a newer version may write what this one cannot read
-            decision = _decision(record["report"])
+        with suppress(msgspec.DecodeError, ValueError):  # a newer version may write what this one cannot read
+            decision = _decision(decompress(record["report"]))
     return StoredOutcome(
         job_id=job_id,
         kind=kind,

@@ -45,4 +45,5 @@ COMMANDS = {
     "pause": LazyCommand("operations.controls", "Pause a queue: workers claim no more of its jobs."),
     "resume": LazyCommand("operations.controls", "Resume a queue that was paused, or a node that was drained."),
     "drain": LazyCommand("operations.controls", "Drain a node: finish its jobs and claim no more."),
+    "compression": LazyCommand("operations.compression", "Show or switch compression of stored payloads and reports."),
 }

@@ -23,6 +23,7 @@ import msgspec
 import psutil
 import structlog
 
+from ledger.compression.stored_values import NEWEST_FORMAT
 from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
 from ledger.jobs.queue_stats import QueueBacklog
 from ledger.ledger import Ledger, RunningJob
@@ -304,6 +305,7 @@ class Supervisor:
             "stopped": [queue for queue in self._queues if not self._may_claim(queue)],
             "uptime_seconds": round(time.monotonic() - self._started_seconds, 1),
             "version": version("cornerman"),
+            "stored_format": NEWEST_FORMAT,
             "alerts": msgspec.to_builtins(self._monitor.firing_alerts()),
         }
         ttl_seconds = _MAX_MISSED_HEARTBEATS * self._pool.settings.heartbeat_seconds

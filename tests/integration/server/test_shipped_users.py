@@ -280,6 +280,9 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
     shop("operator", "resume", "predict", *WHY)
     shop("operator", "drain", NODE, "--wait", *WHY)
     shop("operator", "resume", NODE, *WHY)
+    shop("reader", "compression")
+    shop("operator", "compression", "off", "--rewrite", *WHY)
+    shop("operator", "compression", "on", "--rewrite", *WHY)
 
     assert shop.ran == commands() - WITHOUT_THE_SERVER - A_PROCESS
     ended = endings(shop.address)

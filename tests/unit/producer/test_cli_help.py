@@ -68,6 +68,7 @@ COMMANDS = {
     "pause",
     "resume",
     "drain",
+    "compression",
 }
 
 

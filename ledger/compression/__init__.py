@@ -1,0 +1,1 @@
+"""Compression of the payloads and reports that the server stores, and its dictionaries."""
