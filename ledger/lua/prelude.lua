@@ -63,6 +63,7 @@
 -- <ns>:index:cards       zset    card_ids by the start of the event (ms), as the newest job has it
 -- <ns>:index:due         zset    'card:<card>', 'caller:<caller>' by when they may have an expired job: sweep_index.lua
 -- <ns>:controls          hash    values set by operators: see control.lua
+-- <ns>:pools             set     names of pools; <ns>:pool:<name>  string  what a living pool announces (JSON)
 -- <ns>:format            string  in which format payloads and reports are written; absent: plain JSON, or a new ledger
 -- <ns>:sequence          string  counter of arrivals
 -- <ns>:reply:<token>     string  reply of a call (MessagePack), for as long as the call may be repeated

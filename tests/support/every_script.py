@@ -88,6 +88,12 @@ def use_operations(ledger: Ledger) -> None:
     ledger.controls.set({"pause.predict": True}, **BY)
     ledger.controls.set({"pause.predict": None}, **BY)
     assert ledger.controls.changes(name="pause.predict")
+    assert ledger.stored_format.set_compression(on=False, **BY)
+    fights = tuple(replace(card().fights[0], id=f"fight {number}") for number in range(9))
+    ledger.submit(replace(card("long"), fights=fights), key="long")
+    assert ledger.stored_format.set_compression(on=True, **BY)
+    assert [count.replaced for count in ledger.stored_format.rewrite()][-1] >= 1
+    ledger.cancel("long")
     token = ledger.tokens.create("odds", "producer", **BY, limits=CallerLimits(requests_per_second=10.0))
     assert ledger.tokens.verify(token.text)
     ledger.tokens.admit("odds")
