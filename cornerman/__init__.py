@@ -83,6 +83,7 @@ from ledger.contracts.reports import (
 )
 from ledger.jobs.outcome_reader import OutcomesMissedError
 from ledger.ledger import Ledger
+from ledger.server.confirmations import NotDurableError
 from ledger.server.error_replies import ServerFullError
 from ledger.settings import LedgerSettings
 from producer.client import Client, require_report
@@ -182,6 +183,7 @@ __all__ = [
     "MatrixColumns",
     "MemberWeights",
     "MemoryLimitError",
+    "NotDurableError",
     "Outcome",
     "OutcomesMissedError",
     "PermissionDeniedError",

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Self, Unpack
 
-from ledger.contracts.job_state import JobStatus, Outcome, OutcomeDocument, Progress, Receipt
+from ledger.contracts.job_state import Durability, JobStatus, Outcome, OutcomeDocument, Progress, Receipt
 from ledger.contracts.reports import Report
 from ledger.jobs.conditions import SubmitConditions
 from ledger.jobs.outcome_reader import (
@@ -92,7 +92,7 @@ class AsyncLedger:
         *,
         key: str | None = None,
         correlation_id: str | None = None,
-        durable: bool = False,
+        durable: Durability = False,
         caller: str | None = None,
         **conditions: Unpack[SubmitConditions],
     ) -> Receipt[Report]:
@@ -109,7 +109,7 @@ class AsyncLedger:
         *,
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
-        durable: bool = False,
+        durable: Durability = False,
         caller: str | None = None,
         **conditions: Unpack[SubmitConditions],
     ) -> list[Receipt[Report]]:

@@ -7,7 +7,7 @@ from typing import Self, Unpack
 
 from ledger.bets.bet_register import BetRegister
 from ledger.contracts.failures import Failure
-from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress, Receipt
+from ledger.contracts.job_state import Durability, JobState, JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.reports import Report
 from ledger.feeds.feed_store import Feeds
 from ledger.jobs.card_answers import CardAnswers
@@ -202,7 +202,7 @@ class Ledger:
         *,
         key: str | None = None,
         correlation_id: str | None = None,
-        durable: bool = False,
+        durable: Durability = False,
         caller: str | None = None,
         **conditions: Unpack[SubmitConditions],
     ) -> Receipt[Report]:
@@ -219,7 +219,9 @@ class Ledger:
         correlation_id
             Stored with the job and returned in its outcome.
         durable
-            Wait until the server has the job in its append-only file on disk (Valkey, or Redis >= 7.2).
+            True: wait until the server has the job in its append-only file on disk (Valkey, or Redis >= 7.2).
+            "replica": wait until replicas have it, too: CORNERMAN_DURABLE_REPLICAS of them, on disk or in memory as
+            CORNERMAN_REPLICA_STORAGE says.
         caller
             Who submits: stored with the job and returned in its outcome. By default that of the settings
             (CORNERMAN_CALLER). A job that exists keeps its first caller.
@@ -236,8 +238,9 @@ class Ledger:
             newer prices of this card.
             `memory_limit_exceeded`: the queue or the server is full, with `retry_after_seconds` in the details, or the
             server's maxmemory-policy may evict keys of the ledger. (A job that is known is accepted nevertheless.)
-        LedgerError
-            The server cannot confirm what `durable` asks for; the message says if the job was accepted.
+        NotDurableError
+            The server cannot confirm what `durable` asks for: `missing` says which part, `accepted` whether the job
+            was accepted.
         LedgerUnavailableError
             The server does not answer; submitting again is safe.
         """
@@ -251,7 +254,7 @@ class Ledger:
         *,
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
-        durable: bool = False,
+        durable: Durability = False,
         caller: str | None = None,
         **conditions: Unpack[SubmitConditions],
     ) -> list[Receipt[Report]]:

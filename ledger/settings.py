@@ -57,7 +57,15 @@ class LedgerSettings:
     reply_timeout_seconds: float = _setting(
         5.0, "time limit of a reply of the server; a call ends after twice this time"
     )
-    fsync_timeout_seconds: float = _setting(5.0, "how long a durable submit waits for the append-only file")
+    fsync_timeout_seconds: float = _setting(
+        5.0, "how long a durable submit waits for the append-only file, or for replicas"
+    )
+    durable_replicas: int = _setting(1, "number of replicas that must have what is to be durable on replicas")
+    replica_storage: str = _setting(
+        "disk",
+        "`disk`: replicas and the server itself must have it in their append-only files; `memory`: the replicas must "
+        "have it in memory, for servers without `WAITAOF` or without an append-only file",
+    )
     webhook_allowed_hosts: str = _setting(
         "", "hosts, separated by commas, to which webhooks may post without TLS and at private addresses"
     )
@@ -68,6 +76,8 @@ class LedgerSettings:
             raise ValueError(f"{PREFIX}NAMESPACE must be 1 to 64 letters, digits, `_`, `.` or `-`")
         if self.caller is not None and not is_caller(self.caller):
             raise ValueError(f"{PREFIX}CALLER must be {CALLER_RULE}")
+        if self.replica_storage not in ("disk", "memory"):
+            raise ValueError(f"{PREFIX}REPLICA_STORAGE must be disk or memory, not {self.replica_storage!r}")
         for entry in fields(self):
             value = getattr(self, entry.name)
             if isinstance(value, int | float) and not 0 < value < float("inf"):

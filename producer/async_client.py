@@ -27,7 +27,7 @@ from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
 from ledger.contracts.job_reports.update_report import UpdateReport
-from ledger.contracts.job_state import JobStatus, Outcome, Progress, Receipt
+from ledger.contracts.job_state import Durability, JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.jobs import (
     ArchivePrices,
     Backtest,
@@ -146,7 +146,7 @@ class AsyncClient:
         *,
         key: str | None = None,
         correlation_id: str | None = None,
-        durable: bool = False,
+        durable: Durability = False,
         caller: str | None = None,
         **conditions: Unpack[SubmitConditions],
     ) -> Receipt[Report]:
@@ -163,7 +163,7 @@ class AsyncClient:
         correlation_id
             Text to return with the outcome.
         durable
-            Return only after the server has written the job to disk.
+            True: return only after the server has written the job to disk. "replica": after replicas have it, too.
         caller
             Name of who submits the job; default: `CORNERMAN_CALLER`. A job that exists keeps its first caller.
         **conditions
@@ -206,7 +206,7 @@ class AsyncClient:
         *,
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
-        durable: bool = False,
+        durable: Durability = False,
         caller: str | None = None,
         **conditions: Unpack[SubmitConditions],
     ) -> Sequence[Receipt[Report]]:

@@ -32,7 +32,7 @@ from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
 from ledger.contracts.job_reports.update_report import UpdateReport
-from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress, Receipt
+from ledger.contracts.job_state import Durability, JobState, JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.jobs import (
     ArchivePrices,
     Backtest,
@@ -67,7 +67,7 @@ class SubmitOptions(SubmitConditions, total=False):
 
     key: str | None
     correlation_id: str | None
-    durable: bool
+    durable: Durability
     caller: str | None
 
 
@@ -76,7 +76,7 @@ class SubmitManyOptions(SubmitConditions, total=False):
 
     keys: Sequence[str | None] | None
     correlation_id: str | None
-    durable: bool
+    durable: Durability
     caller: str | None
 
 
@@ -168,7 +168,7 @@ class Client:
         *,
         key: str | None = None,
         correlation_id: str | None = None,
-        durable: bool = False,
+        durable: Durability = False,
         caller: str | None = None,
         **conditions: Unpack[SubmitConditions],
     ) -> Receipt[Report]:
@@ -185,7 +185,7 @@ class Client:
         correlation_id
             Text to return with the outcome.
         durable
-            Return only after the server has written the job to disk.
+            True: return only after the server has written the job to disk. "replica": after replicas have it, too.
         caller
             Name of who submits the job; default: `CORNERMAN_CALLER`. A job that exists keeps its first caller.
         **conditions
@@ -228,7 +228,7 @@ class Client:
         *,
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
-        durable: bool = False,
+        durable: Durability = False,
         caller: str | None = None,
         **conditions: Unpack[SubmitConditions],
     ) -> Sequence[Receipt[Report]]:

@@ -16,7 +16,7 @@ import msgspec
 
 from ledger.contracts import codec
 from ledger.contracts.failures import Failure, JobRefusedError, UnknownJobError
-from ledger.contracts.job_state import JobState, Outcome, Receipt
+from ledger.contracts.job_state import Durability, JobState, Outcome, Receipt
 from ledger.contracts.jobs import Fight, PredictCard
 from ledger.contracts.reports import CardReport
 from ledger.jobs.conditions import SubmitConditions
@@ -64,7 +64,7 @@ def enqueue_feed(
     cards: Sequence[PredictCard],
     *,
     correlation_id: str | None = None,
-    durable: bool = False,
+    durable: Durability = False,
     caller: str | None = None,
 ) -> list[CardSubmission]:
     """Enqueue the cards of one reading of a feed, without jobs for unchanged cards.
@@ -121,7 +121,7 @@ def submit_card(
     *,
     key: str | None = None,
     correlation_id: str | None = None,
-    durable: bool = False,
+    durable: Durability = False,
     caller: str | None = None,
     **conditions: Unpack[SubmitConditions],
 ) -> CardSubmission:
@@ -156,7 +156,7 @@ def enqueue_if_changed(
     card: PredictCard,
     *,
     correlation_id: str | None = None,
-    durable: bool = False,
+    durable: Durability = False,
     caller: str | None = None,
     **conditions: Unpack[SubmitConditions],
 ) -> CardSubmission:
@@ -217,11 +217,11 @@ def stored_card(client: Client, job_id: str) -> PredictCard | None:
     return stored if isinstance(stored, PredictCard) else None
 
 
-def unchanged_submission(client: Client, stored: PredictCard, job_id: str, *, durable: bool) -> CardSubmission:
+def unchanged_submission(client: Client, stored: PredictCard, job_id: str, *, durable: Durability) -> CardSubmission:
     """Return the submission of a card that its last job answers."""
     receipt = Receipt[CardReport](job_id=job_id, created=False, durable=False)
     if durable:  # the existing job may not be on disk yet
-        receipt = client.enqueue(stored, key=job_id, durable=True)
+        receipt = client.enqueue(stored, key=job_id, durable=durable)
     return CardSubmission(stored.card_id, receipt, unchanged=True)
 
 

@@ -19,6 +19,7 @@ from gateway.api.responses import (
     TraceParent,
     TraceState,
     correlation,
+    durability,
     header_text,
     json_response,
     require_json,
@@ -83,7 +84,7 @@ def submit_feed(
     correlation_id: CorrelationId = None,
     traceparent: TraceParent = None,
     tracestate: TraceState = None,
-    durable: Durable = False,
+    durable: Durable = "false",
 ) -> Response[bytes]:
     """Submit the cards of an odds feed: 201 if a job was made, 200 if every card was known."""
     require_json(request)
@@ -108,7 +109,7 @@ def submit_feed(
     cards = prepare_cards(blocking_client, [msgspec.structs.replace(card, **changes) for card in reading.cards])
     options: dict[str, Any] = {
         "correlation_id": correlation(request, correlation_id),
-        "durable": durable,
+        "durable": durability(durable),
         "caller": request.user.name,
         **trace_headers(traceparent, tracestate),
     }

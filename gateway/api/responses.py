@@ -12,7 +12,7 @@ from litestar.response import Response
 
 from gateway.problems import ProblemError
 from gateway.security.caller import Caller
-from ledger.contracts.job_state import Receipt
+from ledger.contracts.job_state import Durability, Receipt
 from ledger.contracts.trace_context import TraceContext
 
 JSON = "application/json"
@@ -35,7 +35,18 @@ TraceParent = Annotated[
 TraceState = Annotated[
     str | None, HeaderParameter(name="tracestate", description="State of vendors that belongs to `traceparent`.")
 ]
-Durable = Annotated[bool, Parameter(description="Answer only once the server has the job on disk.")]
+Durable = Annotated[
+    str,
+    Parameter(description="`true`: answer only once the server has the job on disk; `replica`: once replicas have it."),
+]
+
+
+def durability(given: str) -> Durability:
+    """Return the value of a `durable` parameter. Raises ProblemError (400)."""
+    known: dict[str, Durability] = {"true": True, "1": True, "false": False, "0": False, "replica": "replica"}
+    if (found := known.get(given.lower())) is None:
+        raise ProblemError(400, f"durable is true, false or replica, not {given[:80]!r}")
+    return found
 
 
 class TraceHeaders(TypedDict, total=False):

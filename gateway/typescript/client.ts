@@ -45,8 +45,8 @@ export interface EnqueueOptions extends CallOptions {
   correlationId?: string;
   /** Trace that the job belongs to, and the span that submits it (W3C Trace Context). */
   traceparent?: string;
-  /** Return only after the server has the job on disk. */
-  durable?: boolean;
+  /** `true`: return only after the server has the job on disk. "replica": after replicas have it, too. */
+  durable?: boolean | "replica";
 }
 
 export interface WaitOptions extends CallOptions {

@@ -8,6 +8,7 @@
     │   └── QuotaExceededError   the caller has used up its quota
     ├── JobFailedError           the job ended without a report; `.failure` says why
     ├── BetConflictError         another bet has this id, or the bet is in a state that does not allow the change
+    ├── NotDurableError          the server cannot confirm what `durable` asks for; `.missing` says which part
     ├── WaitTimeoutError         no outcome within the caller's timeout; the job goes on
     ├── NotFoundError            nothing of this name is stored: UnknownBetError, UnknownFeedError, ...
     │   └── UnknownJobError      the job was never submitted, or its retention is over

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from msgspec import Raw, Struct
 
@@ -13,6 +13,10 @@ from ledger.contracts.provenance import Provenance
 from ledger.contracts.reports import Report
 
 ReportT_co = TypeVar("ReportT_co", bound=Report, covariant=True)
+
+
+Durability: TypeAlias = bool | Literal["replica"]
+"""What a submission waits for: nothing (False), the server's disk (True), or also replicas ("replica")."""
 
 
 class JobState(StrEnum):
@@ -34,7 +38,7 @@ class JobState(StrEnum):
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED)
 
 
-class Receipt(Struct, Generic[ReportT_co], frozen=True, kw_only=True):
+class Receipt(Struct, Generic[ReportT_co], frozen=True, kw_only=True, omit_defaults=True):
     """Receipt of an accepted job, typed by the report that will answer it.
 
     Attributes
@@ -44,12 +48,15 @@ class Receipt(Struct, Generic[ReportT_co], frozen=True, kw_only=True):
     created
         False if the same job existed already.
     durable
-        True if the server confirmed that the job is on disk.
+        True if the server confirmed that the job is durable, as was asked for: on disk, or on replicas.
+    replicas
+        Number of replicas that were asked for and have it; absent if none were.
     """
 
     job_id: str
     created: bool
     durable: bool
+    replicas: int = 0
 
 
 class Progress(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import Unpack
 from ledger.contracts import codec
 from ledger.contracts.chains import ChainState, ChainStatus
 from ledger.contracts.failures import UnknownJobError
-from ledger.contracts.job_state import JobState, JobStatus, Receipt
+from ledger.contracts.job_state import Durability, JobState, JobStatus, Receipt
 from ledger.contracts.reports import Report
 from ledger.jobs.conditions import ChainConditions
 from ledger.jobs.outcome_reader import OutcomeReader
@@ -35,7 +35,7 @@ class Chains:
         jobs: Sequence[JobInput],
         *,
         correlation_id: str | None = None,
-        durable: bool = False,
+        durable: Durability = False,
         caller: str | None = None,
         **conditions: Unpack[ChainConditions],
     ) -> list[Receipt[Report]]:

@@ -13,7 +13,7 @@ from ledger.compression.stored_values import compress
 from ledger.contracts import codec
 from ledger.contracts.caller_names import CALLER_RULE, is_caller
 from ledger.contracts.failures import Failure, FailureCode, JobRefusedError, LedgerError, QuotaExceededError
-from ledger.contracts.job_state import Receipt
+from ledger.contracts.job_state import Durability, Receipt
 from ledger.contracts.jobs import (
     ROUTES,
     BacktestPart,
@@ -32,8 +32,14 @@ from ledger.jobs import backpressure
 from ledger.jobs.conditions import ChainConditions, CheckedConditions, SubmitConditions, reading_of
 from ledger.jobs.quote_age import fresh_until, stale_odds_failure
 from ledger.server.base_server import BaseServer, to_datetime
-from ledger.server.error_replies import ServerFullError, error_meaning
-from ledger.server.exchanges import Commands, Exchange
+from ledger.server.confirmations import (
+    INFO_REPLICATION,
+    Confirmation,
+    NotDurableError,
+    check_confirmation,
+)
+from ledger.server.error_replies import ServerFullError
+from ledger.server.exchanges import Exchange
 from ledger.server.server import Server
 
 if TYPE_CHECKING:
@@ -67,7 +73,7 @@ class SubmissionExchanges:
         *,
         key: str | None = None,
         correlation_id: str | None = None,
-        durable: bool = False,
+        durable: Durability = False,
         caller: str | None = None,
         **conditions: Unpack[SubmitConditions],
     ) -> Exchange[Receipt[Report]]:
@@ -83,7 +89,7 @@ class SubmissionExchanges:
         *,
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
-        durable: bool = False,
+        durable: Durability = False,
         caller: str | None = None,
         **conditions: Unpack[SubmitConditions],
     ) -> Exchange[list[Receipt[Report]]]:
@@ -107,7 +113,7 @@ class SubmissionExchanges:
         keys: Sequence[str],
         *,
         correlation_id: str | None = None,
-        durable: bool = False,
+        durable: Durability = False,
         caller: str | None = None,
         **conditions: Unpack[ChainConditions],
     ) -> Exchange[list[Receipt[Report]]]:
@@ -150,11 +156,12 @@ class SubmissionExchanges:
         gate: _Gate,
         *,
         correlation_id: str | None = None,
-        durable: bool = False,
+        durable: Durability = False,
         caller: str = "",
         conditions: CheckedConditions = _NO_CONDITIONS,
     ) -> Exchange[list[Receipt[Report]]]:
         """Accept jobs within the limits of `gate`."""
+        confirmation = Confirmation.of_submission(durable, self._server.settings)
         entries = [_enter(job, key) for job, key in zip(jobs, keys or [None] * len(jobs), strict=True)]
         once: dict[str, _Entry] = {}
         for entry in entries:
@@ -171,7 +178,7 @@ class SubmissionExchanges:
         accepted: dict[str, bool] = {}
         for step in steps:
             # A confirmed last step confirms all steps before it.
-            confirmed = durable and step in (steps[0], steps[-1])
+            confirmed = confirmation if step in (steps[0], steps[-1]) else None
             try:
                 accepted |= yield from self._step(
                     step, gate, correlation_id or "", conditions, caller=caller, durable=confirmed
@@ -187,7 +194,8 @@ class SubmissionExchanges:
             Receipt(
                 job_id=entry.job_id,
                 created=accepted[entry.job_id] and once.pop(entry.job_id, None) is not None,
-                durable=durable,
+                durable=confirmation is not None,
+                replicas=confirmation.replicas if confirmation else 0,
             )
             for entry in entries
         ]
@@ -209,13 +217,13 @@ class SubmissionExchanges:
         conditions: CheckedConditions,
         *,
         caller: str = "",
-        durable: bool = False,
+        durable: Confirmation | None = None,
         check_only: bool = False,
         others: Mapping[str, int] | None = None,
     ) -> Exchange[dict[str, bool]]:
         """Run submit.lua for the jobs of one step; return by id whether each is new."""
         before = msgspec.json.encode(others or {})
-        head: list[Any] = [int(durable), *gate.arguments(), int(check_only), before, caller]
+        head: list[Any] = [int(durable is not None), *gate.arguments(), int(check_only), before, caller]
         head += ("1" if conditions.supersede else "", conditions.supersedes, conditions.chain, conditions.trace)
         while True:
             stored_format = self._server.stored_format
@@ -227,8 +235,8 @@ class SubmissionExchanges:
                 if conditions.chain:  # the next job waits for this one only
                     waits_for = f" {entry.job_id}"
             try:
-                if durable:
-                    verdict, *marks = yield from self._submit_durably(arguments)
+                if durable is not None:
+                    verdict, *marks = yield from self._submit_durably(arguments, durable)
                 else:
                     verdict, *marks = yield from self._run_script(arguments)
             except ServerFullError as error:
@@ -272,37 +280,27 @@ class SubmissionExchanges:
             return JobRefusedError(stale_odds_failure(job, now))
         return _expired(entry) if verdict == "expired" else _conflict(entry)
 
-    def _submit_durably(self, arguments: list[Any]) -> Exchange[list[Any]]:
-        """Submit and wait for the disk on one connection: WAITAOF covers only its own connection's writes."""
-        patience_seconds = self._server.settings.fsync_timeout_seconds
-        wait = ("WAITAOF", 1, 0, round(patience_seconds * 1000))
-        yield from self._check_that_waitaof_works()  # before anything is written, so that a refusal leaves no job
+    def _submit_durably(self, arguments: list[Any], confirmation: Confirmation) -> Exchange[list[Any]]:
+        """Submit and wait on one connection: WAITAOF and WAIT cover only what their own connection has written."""
+        # Before anything is written, so that a refusal leaves no job.
+        yield from check_confirmation(self._server, confirmation)
+        waits = confirmation.commands()
+        after = (*waits, INFO_REPLICATION) if confirmation.replicas else waits
         try:
-            answer, (fsynced, _) = yield from self._server.script_then(
-                "submit", arguments, wait, blocks_seconds=patience_seconds
+            answer, *replies = yield from self._server.script_then(
+                "submit", arguments, *after, blocks_seconds=confirmation.blocks_seconds
             )
         except redis.ResponseError as error:
             raise LedgerError(
                 f"the server at {self._server.address} cannot confirm a durable submit any more ({error}): submit "
                 "again to find out whether it was accepted (it stays one job)"
             ) from error
-        if answer[0] == b"accepted" and not fsynced:
-            raise LedgerError(
-                f"accepted, but not on disk after {patience_seconds:g} s: submit again to confirm "
-                "(it stays one job), or set `appendfsync everysec` or `always`"
+        missing = confirmation.missing(replies, replies[-1] if confirmation.replicas else b"")
+        if answer[0] == b"accepted" and missing:
+            raise NotDurableError(
+                f"accepted, but {missing[1]}; submit again to confirm (it stays one job)", missing[0], accepted=True
             )
         return list(answer)
-
-    def _check_that_waitaof_works(self) -> Exchange[None]:
-        with self._server.translate_errors():
-            [reply] = yield Commands((("WAITAOF", 1, 0, 1),))
-            if isinstance(reply, redis.ResponseError):
-                if error_meaning(reply) is not None and "unknown command" not in str(reply):
-                    raise reply
-                raise LedgerError(
-                    f"the server at {self._server.address} cannot confirm a durable submit, nothing was written "
-                    f"({reply}): use Valkey or Redis >= 7.2 with `appendonly yes`, or submit without `durable`"
-                )
 
 
 class Submission:
@@ -318,7 +316,7 @@ class Submission:
         *,
         key: str | None = None,
         correlation_id: str | None = None,
-        durable: bool = False,
+        durable: Durability = False,
         caller: str | None = None,
         **conditions: Unpack[SubmitConditions],
     ) -> Receipt[Report]:
@@ -335,7 +333,7 @@ class Submission:
         *,
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
-        durable: bool = False,
+        durable: Durability = False,
         caller: str | None = None,
         **conditions: Unpack[SubmitConditions],
     ) -> list[Receipt[Report]]:
@@ -353,7 +351,7 @@ class Submission:
         keys: Sequence[str],
         *,
         correlation_id: str | None = None,
-        durable: bool = False,
+        durable: Durability = False,
         caller: str | None = None,
         **conditions: Unpack[ChainConditions],
     ) -> list[Receipt[Report]]:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ledger.contracts import codec
 from ledger.contracts.failures import FailureCode, JobRefusedError
-from ledger.contracts.job_state import JobState, Receipt
+from ledger.contracts.job_state import Durability, JobState, Receipt
 from ledger.contracts.jobs import Fight, PredictCard
 from ledger.contracts.reports import CardReport
 from ledger.jobs.quote_age import QuoteWindow, age_limit, quote_window
@@ -66,7 +66,7 @@ def submit_moved_cards(
     *,
     replaces: Mapping[str, str] = _NO_CARDS,
     correlation_id: str | None = None,
-    durable: bool = False,
+    durable: Durability = False,
     caller: str | None = None,
 ) -> list[CardSubmission]:
     """Submit the cards of one reading of a feed that need a new answer; each new job supersedes the earlier ones.
@@ -132,7 +132,7 @@ def new_answer_reason(before: PredictCard, after: PredictCard, policy: CardPolic
 
 def _submit(client: Client, card: PredictCard, policy: CardPolicy, options: dict[str, Any]) -> CardSubmission:
     """Submit a card if the last job of it, or one that another runner makes meanwhile, does not answer it."""
-    name, durable = card_name(card), bool(options["durable"])
+    name, durable = card_name(card), options["durable"]
     last = client.ledger.feeds.last_request(name)
     job_id = None if last is None else last[1]
     for _ in range(_MAX_FOLLOWING):

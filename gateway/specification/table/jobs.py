@@ -28,7 +28,12 @@ TRACE = (
     ),
     header("tracestate", "State of the trace's vendors; it goes with `traceparent`."),
 )
-DURABLE = query("durable", "Answer only after the server has the job on disk.", type="boolean", default=False)
+DURABLE = query(
+    "durable",
+    "`true`: answer only after the server has the job on disk. `replica`: after replicas have it, too.",
+    anyOf=[{"type": "boolean"}, {"enum": ["replica"]}],
+    default=False,
+)
 NOT_BEFORE = query(
     "not_before", "Wait until this time of the server's clock before it is queued.", type="string", format="date-time"
 )

@@ -11,6 +11,7 @@ from ledger.contracts.codec import decode_job, job_refused
 from ledger.contracts.jobs import MAX_PAYLOAD_BYTES, Job
 from ledger.jobs.submission import MAX_BYTES_PER_STEP
 from producer.cli.options.conditions import pop_conditions, waiting_options
+from producer.cli.options.durability import durability, durable_options
 from producer.client import Client
 from producer.output.chain_tables import chain_tables
 from producer.output.console import Console, json_option, pass_console
@@ -32,10 +33,10 @@ def chains() -> None:
 @click.argument("name")
 @click.argument("file", type=click.File("rb"), metavar="JOBS.json")
 @waiting_options
-@click.option("--durable", is_flag=True, help="Return after the server has written the jobs to disk.")
+@durable_options
 @json_option
 @pass_console
-def submit(console: Console, /, name: str, file: BinaryIO, durable: bool, **options: Any) -> None:
+def submit(console: Console, /, name: str, file: BinaryIO, durable: str | None, **options: Any) -> None:
     """Submit a chain of jobs.
 
     JOBS.json (- for stdin) is a list of jobs as JSON. Their ids are NAME, NAME/2, NAME/3 and so on. The same chain
@@ -49,7 +50,7 @@ def submit(console: Console, /, name: str, file: BinaryIO, durable: bool, **opti
             lambda: client.ledger.chains.submit(
                 name,
                 jobs,
-                durable=durable,
+                durable=durability(durable),
                 not_before=conditions.get("not_before"),
                 after=conditions.get("after"),
                 traceparent=conditions.get("traceparent"),

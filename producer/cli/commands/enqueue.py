@@ -27,6 +27,7 @@ from ledger.contracts.jobs import (
 )
 from ledger.contracts.reports import CardReport, FightFailure
 from producer.cli.options.conditions import pop_conditions, superseding_options, waiting_options
+from producer.cli.options.durability import durability, durable_options
 from producer.cli.options.idempotency import describe_existing, idempotency_options, stored_outcome, submission_key
 from producer.cli.options.moments import MomentParam
 from producer.client import Client
@@ -132,7 +133,7 @@ class RecordParam(click.ParamType[tuple[str, DeclaredRecord]]):
 @idempotency_options
 @waiting_options
 @superseding_options
-@click.option("--durable", is_flag=True, help="Return after the server has written the job to disk.")
+@durable_options
 @click.option("--correlation-id", metavar="ID", help="Id to return with the outcome.")
 @click.option("--wait", is_flag=True, help="Wait for the outcomes and show them.")
 @click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS")
@@ -165,8 +166,10 @@ def enqueue(
     submits a new job. Reading a feed again makes jobs only for the cards that have changed.
     """
     submission_key(key, force)
-    submission: dict[str, Any] = {name: options.pop(name) for name in ("durable", "correlation_id")} | {
-        **pop_conditions(options)
+    submission: dict[str, Any] = {
+        "correlation_id": options.pop("correlation_id"),
+        "durable": durability(options.pop("durable")),
+        **pop_conditions(options),
     }
     options |= {name: dict(options[name]) for name in ("commissions", "records")}
     given = {name: value for name, value in options.items() if value}
