@@ -81,9 +81,9 @@ from ledger.contracts.reports import (
     ServedState,
     TrainingReport,
 )
+from ledger.durability.confirmations import NotDurableError
 from ledger.jobs.outcome_reader import OutcomesMissedError
 from ledger.ledger import Ledger
-from ledger.server.confirmations import NotDurableError
 from ledger.server.error_replies import ServerFullError
 from ledger.settings import LedgerSettings
 from producer.client import Client, require_report

@@ -9,6 +9,7 @@ from ledger.bets.bet_register import BetRegister
 from ledger.contracts.failures import Failure
 from ledger.contracts.job_state import Durability, JobState, JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.reports import Report
+from ledger.durability.outcomes import OutcomeConfirmation
 from ledger.feeds.feed_store import Feeds
 from ledger.jobs.card_answers import CardAnswers
 from ledger.jobs.chains import Chains
@@ -104,6 +105,8 @@ class Ledger:
         as `worker_lost`.
     queue_stats, outcome_stats
         Lengths and waiting times of the queues; statistics of recent outcomes.
+    outcome_confirmation
+        What an outcome waits for before it is visible: the disk, replicas or nothing.
     liveness_probes
         Probes by which a pool checks its own children.
     models, aliases, verification, promotions, references, fighters
@@ -130,6 +133,7 @@ class Ledger:
         self.server = server
         self.submission = Submission(server)
         self._claims = Claims(server)
+        self.outcome_confirmation = OutcomeConfirmation(server)
         self._outcomes = OutcomeReader(server)
         self.job_index = JobIndex(server)
         self.job_histories = JobHistories(server, self._outcomes)

@@ -66,6 +66,11 @@ class LedgerSettings:
         "`disk`: replicas and the server itself must have it in their append-only files; `memory`: the replicas must "
         "have it in memory, for servers without `WAITAOF` or without an append-only file",
     )
+    outcome_durability: str | None = _setting(
+        None,
+        "what an outcome waits for before it is visible, in the whole ledger: `none`, `disk` or `replica`; pools "
+        "store it when they start; without it they leave it as it is",
+    )
     webhook_allowed_hosts: str = _setting(
         "", "hosts, separated by commas, to which webhooks may post without TLS and at private addresses"
     )
@@ -78,6 +83,10 @@ class LedgerSettings:
             raise ValueError(f"{PREFIX}CALLER must be {CALLER_RULE}")
         if self.replica_storage not in ("disk", "memory"):
             raise ValueError(f"{PREFIX}REPLICA_STORAGE must be disk or memory, not {self.replica_storage!r}")
+        if self.outcome_durability not in (None, "none", "disk", "replica"):
+            raise ValueError(
+                f"{PREFIX}OUTCOME_DURABILITY must be none, disk or replica, not {self.outcome_durability!r}"
+            )
         for entry in fields(self):
             value = getattr(self, entry.name)
             if isinstance(value, int | float) and not 0 < value < float("inf"):

@@ -11,9 +11,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 
-from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
+from ledger.contracts.failures import LedgerError, LedgerUnavailableError, PermissionDeniedError
 from ledger.jobs.claims import QUEUES
 from ledger.ledger import Ledger
 from workers.jobs.registry import HANDLERS, HandlerRegistry
@@ -31,13 +32,18 @@ def main(arguments: Sequence[str] | None = None, handlers: HandlerRegistry = HAN
     given = parser.parse_args(arguments)
     try:
         settings = _settings(given.pool, given.concurrency)
-        Ledger.connect(settings.ledger).close()
+        with closing(Ledger.connect(settings.ledger)) as ledger:
+            # Before the first claim: no outcome may be visible without what the setting asks for.
+            ledger.outcome_confirmation.set_durability()
     except ValueError as error:
         print(error, file=sys.stderr)  # noqa: T201 - for the caller: the log is not configured yet
         return BAD_SETTING
     except (LedgerUnavailableError, PermissionDeniedError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - for the caller: the log is not configured yet
         return CANNOT_REACH_SERVER
+    except LedgerError as error:  # the server cannot confirm outcomes
+        print(error, file=sys.stderr)  # noqa: T201 - for the caller: the log is not configured yet
+        return BAD_SETTING
     return _run(settings, given.pool, handlers)
 
 

@@ -12,7 +12,7 @@ from ledger.contracts.failures import UnknownJobError
 from ledger.contracts.job_state import Durability, JobState, JobStatus, Receipt
 from ledger.contracts.reports import Report
 from ledger.jobs.conditions import ChainConditions
-from ledger.jobs.outcome_reader import OutcomeReader
+from ledger.jobs.outcome_reader import OutcomeReader, cancel_jobs
 from ledger.jobs.submission import JobInput, Submission
 from ledger.server.server import Server
 
@@ -88,7 +88,7 @@ class Chains:
     def cancel(self, name: str) -> ChainStatus:
         """End the jobs of a chain that have no outcome yet, in one step, and return its state. Raises as `status`."""
         jobs = self.status(name).jobs
-        self._server.run_script("cancel", *(job.job_id for job in reversed(jobs)))
+        self._server.run(cancel_jobs(self._server, [job.job_id for job in reversed(jobs)]))
         return self.status(name)
 
     def _status(self, name: str, jobs: Sequence[JobStatus]) -> ChainStatus:

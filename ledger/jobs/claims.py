@@ -150,12 +150,16 @@ class SettleResult(IntEnum):
 
 
 class ReapCounts(Struct, frozen=True):
-    """Counts of one `reap`: jobs by what became of them, and doorbells that were rung."""
+    """Counts of one `reap`: jobs by what became of them, and doorbells that were rung.
+
+    `prepares`: 1 if outcomes wait for the disk or for replicas, so that a pool has to confirm them.
+    """
 
     requeued: int
     lost: int
     expired: int
     rung: int
+    prepares: int = 0
 
 
 class Claims:

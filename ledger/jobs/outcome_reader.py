@@ -14,6 +14,8 @@ from ledger.contracts import codec
 from ledger.contracts.failures import LedgerError, UnknownJobError, WaitTimeoutError
 from ledger.contracts.job_state import JobState, JobStatus, Outcome, OutcomeDocument, Progress
 from ledger.contracts.provenance import decode_provenance
+from ledger.durability.confirmations import NotDurableError
+from ledger.durability.outcomes import ConfirmationExchanges
 from ledger.server.base_server import BaseServer, to_datetime
 from ledger.server.connection_pool import Command, with_deadline
 from ledger.server.exchanges import Exchange, Item, Iteration, NextMessage, Subscribe, SubscribedExchange
@@ -102,6 +104,20 @@ class OutcomePage(NamedTuple):
     missed: OutcomesMissedError | None
 
 
+def cancel_jobs(server: BaseServer, job_ids: Sequence[str]) -> Exchange[None]:
+    """Cancel jobs; one that waits for another comes before that one. Raises NotDurableError."""
+    _, durability = yield from server.script("cancel", *job_ids)
+    if not durability:
+        return
+    confirmed = yield from ConfirmationExchanges(server).confirm_prepared(durability.decode())
+    if confirmed.missing is not None:
+        raise NotDurableError(
+            f"cancelled, but {confirmed.reason}; a pool shows the outcome as soon as that is mended",
+            confirmed.missing,
+            accepted=True,
+        )
+
+
 class OutcomeExchanges:
     """Status and outcomes of jobs, as exchanges with a server."""
 
@@ -170,7 +186,7 @@ class OutcomeExchanges:
 
     def cancel(self, job_id: str) -> Exchange[JobStatus]:
         """Implement `Ledger.cancel`."""
-        yield from self._server.script("cancel", job_id)
+        yield from cancel_jobs(self._server, [job_id])
         return (yield from self.status(job_id))
 
     def wait(

@@ -28,16 +28,16 @@ from ledger.contracts.jobs import (
 )
 from ledger.contracts.reports import Report
 from ledger.contracts.trace_context import TraceContext
-from ledger.jobs import backpressure
-from ledger.jobs.conditions import ChainConditions, CheckedConditions, SubmitConditions, reading_of
-from ledger.jobs.quote_age import fresh_until, stale_odds_failure
-from ledger.server.base_server import BaseServer, to_datetime
-from ledger.server.confirmations import (
+from ledger.durability.confirmations import (
     INFO_REPLICATION,
     Confirmation,
     NotDurableError,
     check_confirmation,
 )
+from ledger.jobs import backpressure
+from ledger.jobs.conditions import ChainConditions, CheckedConditions, SubmitConditions, reading_of
+from ledger.jobs.quote_age import fresh_until, stale_odds_failure
+from ledger.server.base_server import BaseServer, to_datetime
 from ledger.server.error_replies import ServerFullError
 from ledger.server.exchanges import Exchange
 from ledger.server.server import Server

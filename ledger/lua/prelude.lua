@@ -25,6 +25,9 @@
 --     note               note of the worker that snoozed the job, for the next
 --     woken              '1' if it was resumed while it still ran
 --     settled (ms), and report or failure (JSON)                                                  once final
+--     prepared           '<final state> <settled (ms)> <report or failure>' while the outcome is not visible: the body is
+--                        in its field, `state` is still that of before, `settled` is absent, and no script changes it
+--     letter             '1' if it becomes a dead letter with its prepared outcome
 --     origin             provenance (JSON), if a worker produced the outcome
 --     card               card_id, if it is a card
 --     reading            of a card, by what it replaces others: when its prices were read (ms; '' if not stated), ' ',
@@ -55,7 +58,11 @@
 -- <ns>:rung              hash    queue -> when its doorbell was last rung by reap (ms)
 -- <ns>:outcomes          stream  `job`: id of each settled job, in the order of settling; `number`: consecutive, so
 --                                that a reader sees if some are missing
--- <ns>:counts            hash    `outcomes`: the number of the last entry of that stream
+-- <ns>:counts            hash    `outcomes`: the number of the last entry of that stream; `durability`: what an outcome
+--                                waits for before it is visible, 'disk' | 'replica <number> <disk or memory>', absent for
+--                                nothing; `marked` (ms): when prepared outcomes were last listed: see confirm.lua
+-- <ns>:prepared          zset    ids of jobs with a prepared outcome, by when it was prepared (us)
+-- <ns>:doorbell:prepared list    an item that wakes a pool to confirm them
 -- <ns>:dead              zset    ids of jobs that ended as worker_lost, by time (ms)
 -- <ns>:index:kind:<kind>:<phase>  zset  ids of the jobs of a kind by when they were submitted (ms). The phase of a job
 --                                is `open` while it is waiting, queued or running, then its final state
@@ -170,8 +177,8 @@ local function ring_doorbell(queue)
 end
 
 local function is_current_claim(id, fence)
-  local held = redis.call('HMGET', record_key(id), 'state', 'fence')
-  return held[1] == 'running' and held[2] == fence
+  local held = redis.call('HMGET', record_key(id), 'state', 'fence', 'prepared')
+  return held[1] == 'running' and held[2] == fence and not held[3]
 end
 
 -- A call that ends a claim is repeated if its reply was lost, perhaps as part of another batch; the fence identifies
@@ -447,8 +454,8 @@ end
 local INTERNAL_KINDS = { shadow_card = true, train_part = true, backtest_part = true }
 
 -- Waiters get the outcome itself, so that they need not read it; those connected to a replica are not counted. The body
--- is passed in and not read back, because it may be long.
-local function publish_outcome(id, state, field, body, origin)
+-- is passed in and not read back, because it may be long; nil: it is read if there are waiters.
+local function publish_outcome(id, state, settled, field, body, origin)
   local message, channel = 'settled', news_channel(id)
   -- pcall: a user of an older users.acl lacks this right
   local subscribers = IN_CLUSTER and redis.pcall('PUBSUB', 'SHARDNUMSUB', channel)
@@ -458,7 +465,8 @@ local function publish_outcome(id, state, field, body, origin)
       'superseded_by')
     -- Without a caller the last field is absent: versions without callers read nine fields. None of the versions before
     -- reads eleven, so the waiters of a superseded job read its record.
-    message = job[6] and message or cmsgpack.pack({ state, job[1], job[2], job[3], now_text,
+    body = body or get_field(id, field)
+    message = job[6] and message or cmsgpack.pack({ state, job[1], job[2], job[3], settled,
       field == 'report' and body, field == 'failure' and body, job[4], origin, job[5] or nil })
   end
   publish(channel, message)
@@ -467,16 +475,17 @@ end
 -- Jobs that this script has ended while others wait for them, nil for none: see settle_successors.
 local ended
 
--- Write the outcome of a detached job; no other function does. `field` is report or failure. Callers have checked that
--- there is no outcome yet. `followed`: '1' if jobs wait for it; a script that may end a job calls settle_successors.
-local function write_outcome(id, digest, kind, submitted, followed, state, field, body, origin)
+-- The number of the last outcome, and what outcomes wait for, '' for nothing; nil before the first of a script.
+local last_number, durability
+
+local function read_counts()
+  local counts = redis.call('HMGET', ns .. 'counts', 'outcomes', 'durability')
+  last_number, durability = tonumber(counts[1] or 0), counts[2] or ''
+end
+
+-- Make an outcome visible whose body is in the record. `place` is its place in the stream, '*' for the time.
+local function show_outcome(id, digest, kind, submitted, followed, state, settled, field, body, origin, place)
   local key = record_key(id)
-  origin = origin ~= '' and origin or false
-  if origin then
-    redis.call('HSET', key, 'state', state, 'settled', now_text, field, body, 'origin', origin)
-  else
-    redis.call('HSET', key, 'state', state, 'settled', now_text, field, body)
-  end
   if kind and submitted then -- what another program has written may lack them, and must end nevertheless
     remove_entry(kind_index(kind, 'queued'), id)
     add_entry(kind_index(kind, state), submitted, id)
@@ -484,14 +493,42 @@ local function write_outcome(id, digest, kind, submitted, followed, state, field
   redis.call('PEXPIRE', key, retention)
   redis.call('SET', ns .. 'forgotten:' .. id, digest, 'PX', retention + tombstone)
   if not INTERNAL_KINDS[kind] then
-    local number = digits((redis.call('HGET', ns .. 'counts', 'outcomes') or 0) + 1)
+    last_number = last_number + 1
+    local number = digits(last_number)
     redis.call('HSET', ns .. 'counts', 'outcomes', number)
-    redis.call('XADD', ns .. 'outcomes', 'MAXLEN', '~', max_outcomes, '*', 'job', id, 'number', number)
+    redis.call('XADD', ns .. 'outcomes', 'MAXLEN', '~', max_outcomes, place, 'job', id, 'number', number)
   end
-  publish_outcome(id, state, field, body, origin)
+  publish_outcome(id, state, settled, field, body, origin)
   if followed == '1' then
     ended = ended or {}
     ended[#ended + 1] = id
+  end
+end
+
+-- Write the outcome of a detached job; no other function does. `field` is report or failure. Callers have checked that
+-- there is no outcome yet, also no prepared one. `followed`: '1' if jobs wait for it; a script that may end a job calls
+-- settle_successors. If outcomes wait for the disk or for replicas, it is prepared: final, and not visible yet.
+local function write_outcome(id, digest, kind, submitted, followed, state, field, body, origin)
+  local key = record_key(id)
+  origin = origin ~= '' and origin or false
+  if not durability then
+    read_counts()
+  end
+  local fields = { 'state', state, 'settled', now_text }
+  if durability ~= '' then
+    fields = { 'prepared', state .. ' ' .. now_text .. ' ' .. field }
+  end
+  if origin then
+    fields[#fields + 1], fields[#fields + 2] = 'origin', origin
+  end
+  redis.call('HSET', key, field, body, unpack(fields))
+  if durability == '' then
+    show_outcome(id, digest, kind, submitted, followed, state, now_text, field, body, origin, '*')
+    return
+  end
+  redis.call('ZADD', ns .. 'prepared', digits(now_us), id)
+  if redis.call('LLEN', ns .. 'doorbell:prepared') == 0 then
+    redis.call('LPUSH', ns .. 'doorbell:prepared', '!')
   end
 end
 
@@ -542,9 +579,9 @@ local function settle_successors(due)
   end
 
   local function look_at(id)
-    local job = redis.call('HMGET', record_key(id), 'state', 'not_before', 'after', 'pending', 'deadline')
+    local job = redis.call('HMGET', record_key(id), 'state', 'not_before', 'after', 'pending', 'deadline', 'prepared')
     local not_before, after, deadline = tonumber(job[2] or ''), job[3], tonumber(job[5] or '')
-    if job[1] ~= 'waiting' then
+    if job[1] ~= 'waiting' or job[6] then
       redis.call('ZREM', ns .. 'waiting', id)
       return
     elseif deadline and deadline <= now then
@@ -646,7 +683,11 @@ local function worker_lost(id, event, reason)
   add_event(id, event, reason)
   fail_job(id, 'failed', 'worker_lost',
     'the job took its worker down ' .. attempts .. ' times: it will not be tried again', { attempts = attempts })
-  redis.call('ZADD', ns .. 'dead', now_text, id)
+  if durability == '' then
+    redis.call('ZADD', ns .. 'dead', now_text, id)
+  else
+    redis.call('HSET', record_key(id), 'letter', '1')
+  end
   return 'failed'
 end
 

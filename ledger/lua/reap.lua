@@ -5,7 +5,7 @@
 -- arg(1) how long a queue may wait before its doorbell is rung again (ms)
 -- arg(2) '1' to end expired leases; '0' from a pool that has not reaped for a while: other pools may not have either
 -- arg(3..) queues
--- Reply: {requeued, lost, expired, rung}
+-- Reply: {requeued, lost, expired, rung, '1' if outcomes wait for the disk or for replicas, else '0'}
 
 allow_writes_when_full()
 shift_leases()
@@ -50,5 +50,6 @@ settle_successors()
 -- An entry must not outlive the record it names: a follower that returns too late must see the gap.
 redis.call('XTRIM', ns .. 'outcomes', 'MINID', digits(math.max(now - retention, 0)))
 redis.call('ZREMRANGEBYSCORE', ns .. 'dead', '-inf', digits(now - retention))
-local answer = { requeued, lost, expired, rung }
+local prepares = redis.call('HGET', ns .. 'counts', 'durability') or redis.call('EXISTS', ns .. 'prepared') == 1
+local answer = { requeued, lost, expired, rung, prepares and 1 or 0 }
 return requeued + lost + expired > 0 and keep_reply(answer) or answer

@@ -1,4 +1,4 @@
--- Store the outcome of a running job: the first one wins. A report after the deadline is not stored: `expired`.
+-- Store the outcome of a running job, or prepare it (see the prelude): the first one wins. A report after the deadline is not stored: `expired`.
 -- The prediction log of an accepted report is written in the same step, and the jobs that wait for this one are queued,
 -- or end if it has no report.
 --
@@ -46,8 +46,8 @@ for index = 0, (#ARGV - HEADER - 2) / FIELDS - 1 do
   local id, fence, field, body = arg(first + 1), arg(first + 2), arg(first + 4), arg(first + 5)
   local accepted = 1
   local job = redis.call('HMGET', record_key(id), 'state', 'fence', 'deadline', 'owner', 'company', 'digest', 'kind',
-    'submitted', 'followed')
-  if job[1] == 'running' and job[2] == fence then
+    'submitted', 'followed', 'prepared')
+  if job[1] == 'running' and job[2] == fence and not job[10] then
     if field == 'report' and job[3] ~= '' and tonumber(job[3]) <= now then
       expire_job(id)
       accepted = record_result(id, fence, 'settle', 2)

@@ -166,7 +166,7 @@ local function conditional_calls()
 
   local function replace(id, state, by)
     redis.call('HSET', record_key(id), 'superseded_by', by)
-    if state == 'waiting' or state == 'queued' then
+    if (state == 'waiting' or state == 'queued') and not get_field(id, 'prepared') then
       fail_job(id, 'cancelled', 'superseded', 'job ' .. by .. ' has newer prices of this card: read its outcome',
         { superseded_by = by })
     elseif state == 'running' then

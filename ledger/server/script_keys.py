@@ -35,6 +35,7 @@ DECLARED = {
     "backlog": "queue:<1+1> named:<1+1> callers:<1+1> quarantine:<1+1>",
     "cancel": "job:<1+1> forgotten:<1+1> after:<1+1>",
     "claim": "queue:<1> named:<1> callers:<1> doorbell:<1>",
+    "confirm": "job:<4+2> forgotten:<4+2> after:<4+2>",
     "drop_prices": "prices:<1> quotes:<1>",
     "end_bets": "bet:<4+2>",
     "feed_attempt": "feed:<1>",

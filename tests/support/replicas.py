@@ -44,7 +44,7 @@ class ReplicatedServers:
         self.clients[index].execute_command("REPLICAOF", "127.0.0.1", self._servers[primary].port)
 
     def synced(self, replicas: int = 1, primary: int = 0) -> bool:
-        """Return True if so many replicas have the primary's data on disk: after a sync they first rewrite their file."""
+        """Return True if so many replicas have all on disk: after they were connected they first rewrite the file."""
         client = self.clients[primary]
         client.incr("tests:synced")
         return int(client.execute_command("WAITAOF", 1, replicas, 100)[1]) >= replicas

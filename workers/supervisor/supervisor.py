@@ -37,6 +37,7 @@ from workers.pool.scoreboard import ChildSlot, claim_token
 from workers.pool.vital_threads import NEEDS_RESTART, LoopErrors, start_critical_thread
 from workers.supervisor.memory_budget import MemoryBudget
 from workers.supervisor.memory_monitor import MemoryExcess, MemoryMonitor
+from workers.supervisor.outcome_confirmer import OutcomeConfirmer
 from workers.supervisor.rules import (
     MAX_UNSETTLED_SECONDS,
     ChildSnapshot,
@@ -74,6 +75,7 @@ class Supervisor:
         self._backlog = QueueBacklog(0, 0.0, 0)
         self._levels = LogLevels(pool.settings.log_level)
         self._kill_reasons: dict[int, str] = {}
+        self._confirmer = OutcomeConfirmer(pool.settings)
 
     def start(self) -> None:
         """Start the threads; they run until the process ends and release the jobs of unfinished children last."""
@@ -120,7 +122,9 @@ class Supervisor:
     def _sync_with_ledger(self, children: dict[int, ChildSnapshot], now_seconds: float, *, closing: bool) -> None:
         """Do the steps that need the ledger."""
         if self._ledger is None:
-            self._ledger = Ledger.connect(self._pool.settings.ledger)
+            ledger = Ledger.connect(self._pool.settings.ledger)
+            self._confirmer.set_durability(ledger)
+            self._ledger = ledger
         self._pool.controls = self._ledger.controls.current()
         self._levels.apply(self._pool.controls)
         excesses = set(self._memory_monitor.excesses)
@@ -151,6 +155,8 @@ class Supervisor:
         since_seconds = time.monotonic() - self._reaped_seconds
         reaped = ledger.reap(leases=since_seconds < self._pool.settings.ledger.lease_seconds)
         self._reaped_seconds = time.monotonic()
+        if reaped.prepares:
+            self._confirmer.start()
         if reaped.requeued or reaped.lost or reaped.expired:
             self._log.info("reaped", **msgspec.structs.asdict(reaped))
             self._pool.event_pipe.send(ReapEvent(reaped.requeued, reaped.lost, reaped.expired))

@@ -12,8 +12,8 @@ import pytest
 from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
+from ledger.durability.confirmations import Missing, NotDurableError
 from ledger.ledger import Ledger, LedgerSettings
-from ledger.server.confirmations import Missing, NotDurableError
 from tests.support.loop_ledger import LoopLedger
 from tests.support.replicas import ReplicatedServers, replicated_servers
 
@@ -74,7 +74,7 @@ def test_without_a_replica_nothing_is_written(
     error = lost(ledger, "1")
     assert (error.missing, error.accepted) == (Missing.REPLICA, False)
     assert "only 1 of 2 replicas are connected" in str(error)
-    assert ledger.queue_stats.depths()["monitor"] == 0
+    assert ledger.queue_stats.depths()["predict"] == 0
     assert ledger.submit(CheckHealth(nonce="1"), durable=True).created
 
 

@@ -18,6 +18,7 @@ CALLERS = {
     "backlog": ("worker", "reader", "operator"),
     "cancel": ("producer", "worker", "operator"),
     "claim": ("worker",),
+    "confirm": ("producer", "worker", "operator", "gateway"),
     "control": ("worker", "operator"),
     "control_history": ("producer", "worker", "reader", "operator"),
     "drift_alarm": ("worker",),
@@ -163,7 +164,7 @@ def spoken(path: Path) -> set[str]:
     "path", sorted({*LEDGER.rglob("*.py")} - {LEDGER / "server" / "error_replies.py"}), ids=lambda path: path.stem
 )
 def test_every_command_of_the_ledger_is_somebodys(path: Path) -> None:
-    everybodys = {"ping", "hello", "waitaof"}  # of the category @connection
+    everybodys = {"hello", "ping", "wait", "waitaof"}  # of the category @connection
     # A level of the log, an error, a form of Unicode, an option of XREAD.
     others = {"debug", "noauth", "nfkd", "block"}
     somebodys = {

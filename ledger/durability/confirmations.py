@@ -89,7 +89,7 @@ class Confirmation(NamedTuple):
         return cls(local=on_disk, replicas=settings.durable_replicas, timeout_seconds=settings.fsync_timeout_seconds)
 
     def commands(self) -> tuple[Command, ...]:
-        """Return the commands that follow the write. After a WAITAOF a short WAIT tells how far the write has come."""
+        """Return the commands that follow the write; after a WAITAOF a short WAIT reports who has it in memory."""
         milliseconds = round(self.timeout_seconds * 1000)
         if not self.local:
             return (("WAIT", self.replicas, milliseconds),)

@@ -1,0 +1,1 @@
+"""Confirmation of writes and of outcomes by the append-only file and by replicas."""
