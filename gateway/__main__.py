@@ -17,7 +17,7 @@ import uvicorn
 
 from gateway.app import create_gateway
 from gateway.logs import configure_logging
-from gateway.server.address import check_address, check_certificate
+from gateway.server.address import check_address, check_certificate, listen
 from gateway.server.http_server import GatewayServer
 from gateway.server.protocol import limited_protocol
 from gateway.settings import GatewaySettings
@@ -50,7 +50,7 @@ def main() -> int:
     except (LedgerUnavailableError, PermissionDeniedError) as error:
         return _failed(error, CANNOT_REACH_SERVER)
     try:
-        listener = _listener(settings)
+        listener = listen(settings.gateway_host, settings.gateway_port)
     except OSError as error:
         return _failed(
             f"{settings.gateway_host}:{settings.gateway_port} cannot be used: {error.strerror}", CANNOT_LISTEN
@@ -67,15 +67,6 @@ def main() -> int:
     finally:
         ledger.close()
     return 0
-
-
-def _listener(settings: GatewaySettings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.gateway_host else socket.AF_INET
-    listener = socket.create_server(
-        (settings.gateway_host.strip("[]"), settings.gateway_port), family=family, backlog=2048
-    )
-    listener.set_inheritable(False)
-    return listener
 
 
 def _url(settings: GatewaySettings, listener: socket.socket) -> str:

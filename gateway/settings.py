@@ -39,6 +39,8 @@ class GatewaySettings:
     gateway_stream_buffer_mb: int = _setting(32, "recent outcomes kept in memory for the followers of a gateway")
     gateway_log_level: str = _setting("info", "lowest level of its log lines")
     gateway_relay: str = _setting("on", "on or off: whether the gateway delivers outcomes to webhooks")
+    relay_http_host: str = _setting("127.0.0.1", "address on which a relay alone serves metrics and health")
+    relay_http_port: int = _setting(0, "its port; 0: they are not served", zero=True)
     webhook_timeout_seconds: float = _setting(15.0, "how long a webhook may take to answer")
     webhook_concurrency: int = _setting(16, "deliveries that one webhook gets at the same time")
     webhook_first_retry_seconds: float = _setting(5.0, "delay after a failed delivery; each further one is 3 times it")
@@ -50,8 +52,9 @@ class GatewaySettings:
             value = getattr(self, entry.name)
             if isinstance(value, int | float) and (value < 0 or (value == 0 and not entry.metadata["zero"])):
                 raise ValueError(f"{environment_variable(entry)} must be greater than 0, not {value}")
-        if self.gateway_port > MAX_PORT:
-            raise ValueError(f"{PREFIX}GATEWAY_PORT is at most {MAX_PORT}, not {self.gateway_port}")
+        for name, port in (("GATEWAY_PORT", self.gateway_port), ("RELAY_HTTP_PORT", self.relay_http_port)):
+            if port > MAX_PORT:
+                raise ValueError(f"{PREFIX}{name} is at most {MAX_PORT}, not {port}")
         if bool(self.gateway_certificate) != bool(self.gateway_certificate_key):
             raise ValueError(f"{PREFIX}GATEWAY_CERTIFICATE and {PREFIX}GATEWAY_CERTIFICATE_KEY need each other")
         if self.gateway_relay not in ("on", "off"):

@@ -15,7 +15,7 @@ from ledger.settings import settings_table
 
 HEADER = """# Configuration of the gateway
 
-Read by `cornerman serve`, `cornerman up --http` and `python -m gateway`, besides the settings of
+Read by `cornerman serve`, `cornerman up --http` and `cornerman relay`, besides the settings of
 [ledger and callers](configuration.md). Every setting is an environment variable; an empty one
 counts as absent. A value that cannot work is refused at the start, with the name of its variable.
 

@@ -1,8 +1,9 @@
-"""The address on which a gateway may listen."""
+"""The address on which a gateway listens, and where it may."""
 
 from __future__ import annotations
 
 import ipaddress
+import socket
 import ssl
 
 from gateway.settings import GatewaySettings
@@ -20,6 +21,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens, which no child inherits. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
+    listener.set_inheritable(False)
+    return listener
 
 
 def check_address(settings: GatewaySettings, *, has_tokens: bool) -> None:

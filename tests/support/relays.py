@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from socket import create_server
 
 from ledger.settings import LedgerSettings
 
@@ -18,6 +19,12 @@ QUICK = {
     "CORNERMAN_WEBHOOK_TIMEOUT_SECONDS": "2",
     "CORNERMAN_WEBHOOK_ALLOWED_HOSTS": "127.0.0.1,localhost",
 }
+
+
+def free_port() -> int:
+    """Return a free port of the loopback interface."""
+    with create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def start_relay(ledger: LedgerSettings, log: Path, **variables: str) -> subprocess.Popen[bytes]:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from msgspec import structs
 
@@ -21,7 +22,7 @@ from ledger.contracts.webhooks import Webhook, WebhookChange, WebhookDefinition
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.webhooks.delivery_queue import secrets_key
 from tests.support.claims import FAILURE, OWNER, REPORT
-from tests.support.relays import running_relay, start_relay, stop
+from tests.support.relays import free_port, running_relay, start_relay, stop
 from tests.support.webhook_receiver import OK, Post, Reply, WebhookReceiver
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -70,10 +71,20 @@ def test_outcomes_arrive_signed_and_once(
     ledger: Ledger, ledger_settings: LedgerSettings, receiver: WebhookReceiver, tmp_path: Path, until: Until
 ) -> None:
     webhook = subscribe(ledger, receiver)
-    with running_relay(ledger_settings, tmp_path / "relay.log") as relay:
+    port = free_port()
+    with running_relay(ledger_settings, tmp_path / "relay.log", CORNERMAN_RELAY_HTTP_PORT=str(port)) as relay:
         names = [f"job{number}" for number in range(50)]
         settle(ledger, *names)
         until(lambda: ledger.webhooks.get(webhook.id).delivered == 50, PATIENCE_SECONDS)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+            assert [http.get(path).json() for path in ("/healthz", "/readyz")] == [{"status": "passed"}] * 2
+            assert 'cornerman_webhook_attempts_total{result="delivered"} 50.0' in http.get("/metrics").text
+            assert http.get("/").status_code == 404
+        taken = start_relay(ledger_settings, tmp_path / "other.log", CORNERMAN_RELAY_HTTP_PORT=str(port))
+        assert taken.wait(PATIENCE_SECONDS) == 71
+        assert (
+            (tmp_path / "other.log").read_text().startswith(f"127.0.0.1:{port} cannot be used: Address already in use")
+        )
         assert stop(relay) == 0
     assert sorted(receiver.jobs()) == sorted(names)
     assert len(receiver.posts) == 50
