@@ -18,8 +18,8 @@ from tests.support.gateways import GatewayProcess, refused_start, running_gatewa
 def test_it_answers_until_a_signal_ends_it(ledger_settings: LedgerSettings, tmp_path: Path) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         with running_gateway(ledger_settings, tmp_path) as gateway:
-            assert httpx.get(f"{gateway.url}/healthz").json() == {"status": "passed"}
-            assert httpx.get(f"{gateway.url}/readyz").status_code == 200
+            for path in ("/healthz", "/readyz"):
+                assert httpx.get(f"{gateway.url}{path}").json() == {"status": "passed"}
             assert gateway.stop(signum) == 0
 
 

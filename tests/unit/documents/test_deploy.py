@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -95,75 +94,3 @@ def test_systemd_accepts_the_unit_and_finds_it_closed(name: str, tmp_path: Path)
     security = ["security", "--offline=yes", f"--threshold={MOST_EXPOSED}", str(unit)]
     found = subprocess.run([SYSTEMD_ANALYZE, *security], capture_output=True, text=True, check=False, timeout=60)
     assert found.returncode == 0, found.stdout
-
-
-def documents(name: str) -> list[dict[str, Any]]:
-    yaml = pytest.importorskip("yaml", reason="needs PyYAML, which comes with kubernetes-validate")
-    return [*yaml.safe_load_all((DEPLOY / "kubernetes" / name).read_text())]
-
-
-@pytest.mark.parametrize("name", ["cornerman.yaml", "feed.yaml", "gateway.yaml"])
-def test_kubernetes_accepts_the_manifests(name: str) -> None:
-    validate = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate")
-    for document in documents(name):
-        validate.validate(document, "1.30", strict=True)
-
-
-def test_the_gateway_is_probed_and_reached_where_it_listens() -> None:
-    deployment, service, ingress, _ = documents("gateway.yaml")
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    settings = {variable["name"]: variable.get("value") for variable in container["env"]}
-    assert container["args"] == ["serve"]
-    assert container["ports"] == [{"name": "api", "containerPort": int(settings["CORNERMAN_GATEWAY_PORT"] or 0)}]
-    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "api"}
-    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "api"}
-    labels = deployment["spec"]["template"]["metadata"]["labels"]
-    assert service["spec"]["selector"] == labels
-    assert service["spec"]["ports"][0]["targetPort"] == "api"
-    (rule,) = ingress["spec"]["rules"]
-    assert ingress["spec"]["tls"][0]["hosts"] == [rule["host"]]
-    assert rule["http"]["paths"][0]["backend"]["service"]["name"] == service["metadata"]["name"]
-    # The alert rules and KEDA select the job of the pools, which must not have the gateways.
-    pools = {
-        found["metadata"]["labels"]["app.kubernetes.io/name"]
-        for found in documents("cornerman.yaml")
-        if "labels" in found["metadata"]
-    }
-    assert labels["app.kubernetes.io/name"] not in pools
-
-
-def test_feed_runners_are_scraped_where_they_serve() -> None:
-    (deployment,) = documents("feed.yaml")
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    assert container["args"] == ["feed", "run", "odds-api", "--metrics-port", "9467"]
-    assert container["ports"] == [{"name": "metrics", "containerPort": 9467}]
-    compose = (DEPLOY.parent / "docker-compose.yml").read_text()
-    assert '"--metrics-port", "9467"' in compose
-    assert re.search(r"names: \[feed\]\n +type: A\n +port: 9467", (DEPLOY / "prometheus/prometheus.yml").read_text())
-
-
-@pytest.mark.parametrize(("pool", "port"), [("predict", 9464), ("train", 9465)])
-def test_pods_are_probed_where_their_pool_serves(pool: str, port: int) -> None:
-    deployments = [found for found in documents("cornerman.yaml") if found["kind"] == "Deployment"]
-    (deployment,) = (found for found in deployments if found["metadata"]["name"] == f"cornerman-{pool}")
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    assert container["args"][:3] == ["worker", "--pool", pool]
-    assert container["ports"] == [{"name": "http", "containerPort": port}]
-    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
-    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
-    settings = {variable["name"]: variable.get("value") for variable in container["env"]}
-    children = int(container["args"][container["args"].index("--concurrency") + 1])
-    limit_gb = int(container["resources"]["limits"]["memory"].removesuffix("Gi"))
-    assert children * int(settings["CORNERMAN_CHILD_MAX_MEMORY_MB"] or 0) + 256 <= limit_gb * 1024
-
-
-def test_keda_scales_what_is_deployed_by_the_age_of_the_backlog() -> None:
-    (scaled,) = documents("keda.yaml")
-    deployments = {found["metadata"]["name"] for found in documents("cornerman.yaml") if found["kind"] == "Deployment"}
-    assert scaled["spec"]["scaleTargetRef"]["name"] in deployments
-    (trigger,) = scaled["spec"]["triggers"]
-    assert trigger["type"] == "prometheus"
-    assert "cornerman_queue_oldest_age_seconds" in trigger["metadata"]["query"]
-    assert all(isinstance(value, str) for value in trigger["metadata"].values())  # KEDA takes nothing else
-    (scrape,) = documents("prometheus-scrape.yml")
-    assert f'job="{scrape["scrape_configs"][0]["job_name"]}"' in trigger["metadata"]["query"]
