@@ -1,7 +1,8 @@
 """Run all benchmarks: `python -m benchmarks`, which `make bench` calls.
 
 Each module measures its subject and a naive solution alternately; an error in one stops the run. Writes RESULTS.md, and
-the same figures as results.json, next to this file; with --only prints the rows and writes nothing.
+the same figures as results.json, next to this file, and adds a line to history.jsonl; with --only prints the rows and
+writes nothing. Names each ratio that has fallen by more than its spread since an earlier run (`benchmarks.history`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks import history
 from benchmarks.engine import contributions, predict, train
 from benchmarks.gateway import followers
 from benchmarks.gateway import round_trip as http_round_trip
@@ -92,12 +94,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{subject}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     about = machine()
     text = "\n\n".join([_heading(about), *(f"## {subject}\n\n{table(rows)}" for subject, rows in found.items())])
+    line = history.line_of(about, [row for rows in found.values() for row in rows])
+    if regressions := history.fallen(line, history.read()):
+        print("fallen by more than the spread:", *regressions, sep="\n  ", file=sys.stderr)
     if options.only:
         print(text)
     else:
         results = {"machine": about, **{subject: document(rows) for subject, rows in found.items()}}
         (HERE / "RESULTS.md").write_text(f"{text}\n")
         (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        history.append(line)
     missed = [row.name for rows in found.values() for row in rows if row.met is False]
     if missed:
         print(f"missed: {'; '.join(missed)}", file=sys.stderr)
