@@ -65,22 +65,23 @@ class WorkerProcesses:
 
 @contextmanager
 def our_pool(
-    settings: LedgerSettings, folder: Path, *, children: int, program: tuple[str, ...]
+    settings: LedgerSettings, folder: Path, *, children: int, program: tuple[str, ...], node: str = "here"
 ) -> Iterator[WorkerProcesses]:
-    """Start a pool on the queue `predict`."""
+    """Start a pool on the queue `predict`, as on a machine of this name."""
     variables = {
         "CORNERMAN_REDIS_URL": str(settings.redis_url),
         "CORNERMAN_NAMESPACE": settings.namespace,
         "CORNERMAN_DATA": str(folder),
+        "CORNERMAN_NODE": node,
     }
     command = [sys.executable, *program, "--pool", "predict", "--concurrency", str(children)]
     with closing(Ledger.connect(settings)) as ledger, run_workers(command, folder / "pool.log", variables) as workers:
-        wait_until(lambda: len(workers.processes()) > children and _all_children(ledger, children), "our pool")
+        wait_until(lambda: len(workers.processes()) > children and _all_children(ledger, node, children), "our pool")
         yield workers
 
 
-def _all_children(ledger: Ledger, children: int) -> bool:
-    return any(pool["children"] == children for pool in ledger.pools.alive())
+def _all_children(ledger: Ledger, node: str, children: int) -> bool:
+    return any((pool["node"], pool["children"]) == (node, children) for pool in ledger.pools.alive())
 
 
 @contextmanager

