@@ -69,7 +69,7 @@ class ModelReferences:
         """Yield the keys of all records, some of them more than once.
 
         A cursor of SCAN means nothing to another server, which would leave out keys: one that has become the primary,
-        has got the slot, or was started again. Then the scan begins anew.
+        has got the slot, or was started again. Then the scan begins again.
         """
         cursor, scanned = 0, None
         while True:

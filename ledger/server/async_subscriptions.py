@@ -85,7 +85,7 @@ class AsyncSubscriptions:
             subscription.messages.put_nowait(content)
 
     def _end_channel(self, channel: bytes) -> None:
-        """Note the end of a subscription. If nobody has asked for it, the slot of all channels is on another node."""
+        """Note the end of a subscription. If it was not asked for, the slot of all channels is on another node."""
         if self._leaving[channel] > 1:
             self._leaving[channel] -= 1
         elif not self._leaving.pop(channel, 0) and self._shared.current is not None:
