@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ledger.compression.stored_values import NEWEST_FORMAT
-from ledger.contracts.failures import LedgerUnavailableError
+from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
 from ledger.server import lua_scripts
 from ledger.server.address import INVALID_URL_MESSAGE
 from ledger.server.connection_pool import Command
 from ledger.server.error_replies import error_meaning
 from ledger.server.exchanges import Commands, Exchange
+from ledger.server.requirements import check_commands, check_libraries, needed_commands
 from ledger.server.script_keys import in_cluster, key_root, keys_of
 from ledger.server.server_memory import ServerMemory
 from ledger.server.topology.addresses import read_address
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     import redis
 else:
     from ledger.server import lazy_redis as redis
+
+_MAX_LOADS = 3
+"""How often a call loads its script: between loading and calling, another server may become the primary."""
 
 _REPLIES_KEPT = 12
 """How long a script's reply is kept for a repeated call, in multiples of the reply timeout."""
@@ -57,6 +61,7 @@ class BaseServer:
         self.client: Any = client  # redis-py's signatures mix in those of its asynchronous client
         self.scripts = lua_scripts.register_scripts(client)
         self._root = key_root(settings)
+        self._in_cluster = in_cluster(settings.redis_url)
         self._header = (
             self._root,
             _milliseconds(settings.retention_seconds),
@@ -111,7 +116,10 @@ class BaseServer:
         request = Commands((self.script_call(name, *args), *commands), blocks_seconds)
         with self.translate_errors():
             replies = yield request
-            if isinstance(replies[0], redis.exceptions.NoScriptError):  # the server was restarted: load the script
+            for _ in range(_MAX_LOADS):
+                if not isinstance(replies[0], redis.exceptions.NoScriptError):
+                    break
+                # The server was restarted, or another one has become the primary: load the script.
                 yield Commands((("SCRIPT", "LOAD", self.scripts[name].script),))
                 replies = yield request
             return checked_replies(replies)
@@ -132,24 +140,23 @@ class BaseServer:
             return [self._parse(*pair) for pair in zip(commands, checked_replies(replies), strict=True)]
 
     def greet(self) -> Exchange[ServerMemory | None]:
-        """Check that the server answers, accepts this user, and is no node of a cluster unless the URL names one.
+        """Check that the server answers, accepts this user and has what a ledger needs.
 
-        Returns its memory if the user may read it.
+        Return its memory if the user may read it.
         """
         info = ("INFO", "memory")
+        names = needed_commands(in_cluster=self._in_cluster)
         try:
             with self.translate_errors():
-                pong, memory, cluster = yield Commands((("PING",), info, ("INFO", "cluster")))
+                pong, hello, known, memory = yield Commands((("PING",), ("HELLO",), ("COMMAND", "INFO", *names), info))
+                check_commands(self.address, hello, known, in_cluster=self._in_cluster)
                 checked_replies([pong])
+            with suppress(PermissionDeniedError):  # a user who runs no scripts
+                check_libraries(self.address, (yield from self.script("probe")))
         except redis.ResponseError as error:  # it may be a proxy whose text quotes its input
             password = self.client.connection_pool.connection_kwargs.get("password")
             reply = "it quotes the password" if password and password in str(error) else str(error)
             raise LedgerUnavailableError(f"the server of CORNERMAN_REDIS_URL refuses: {reply}") from None
-        if isinstance(cluster, bytes) and b"cluster_enabled:1" in cluster and not in_cluster(self.settings.redis_url):
-            raise LedgerUnavailableError(
-                f"the server at {self.address} is a node of a cluster: write redis+cluster://{self.address} into "
-                "CORNERMAN_REDIS_URL (rediss+cluster:// with TLS)"
-            )
         return ServerMemory.from_info(self._parse(info, memory)) if isinstance(memory, bytes) else None
 
     def _parse(self, command: tuple[Any, ...], reply: Any) -> Any:

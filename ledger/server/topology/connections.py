@@ -11,6 +11,7 @@ from typing import Any
 import redis
 import redis.asyncio
 
+from ledger.server.requirements import facts_of, mode_advice
 from ledger.server.topology.addresses import Node
 from ledger.server.topology.resolver import PrimaryChangedError, Resolver, WrongServerError
 
@@ -21,11 +22,11 @@ def check_server(reply: Any, resolver: Resolver, node: Node) -> None:
     Raises PrimaryChangedError for a replica: another attempt may find the primary. Raises WrongServerError for a server
     of another mode.
     """
-    facts = {str(key, "utf-8"): value for key, value in zip(reply[::2], reply[1::2], strict=True)}
-    mode, role = (bytes(facts.get(name, b"")).decode() for name in ("mode", "role"))
-    if mode != resolver.mode:
-        raise WrongServerError(f"{node} is in the mode {mode}, not {resolver.mode}: check CORNERMAN_REDIS_URL")
-    if role != "master":
+    facts = facts_of(reply)
+    advice = mode_advice(facts.get("mode", ""), resolver.mode)
+    if advice is not None:
+        raise WrongServerError(f"of {node}: {advice}")
+    if facts.get("role") != "master":
         raise PrimaryChangedError(node)
 
 

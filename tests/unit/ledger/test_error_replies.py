@@ -42,6 +42,9 @@ REPLIES = [
     ("ERR SELECT is not allowed in cluster mode", LedgerUnavailableError),
     ("ERR Attempted to access a non local key in a cluster node script: on @user_script:69.", LedgerUnavailableError),
     ("ERR unknown command `EVALSHA`, with args beginning with: ", LedgerUnavailableError),
+    ("ERR WAITAOF cannot be used with replica instances.", LedgerUnavailableError),
+    ("ERR Error running script (call to 5c4d): @user_script:2: script tried accessing undeclared key, key: k",
+     LedgerUnavailableError),
     ("ERR Script killed by user with SCRIPT KILL. script: on @user_script:1.", LedgerUnavailableError),
     # of Redis 6.2.5, where a script wraps them
     (f"{SCRIPT_ERROR} -READONLY You", LedgerUnavailableError),
@@ -70,7 +73,7 @@ def test_each_code_of_the_server_has_a_sentence_and_a_type(reply: str, kind: typ
 def test_a_new_connection_is_asked_for_where_another_server_may_stand_at_the_address() -> None:
     codes = {reply.partition(" ")[0] for reply, _ in REPLIES if other_server_may_answer(as_redis_py_raises(reply))}
     of_a_cluster = {"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"}
-    assert codes == {"LOADING", "READONLY", "MASTERDOWN", "UNBLOCKED", "REDIRECT", "ERR"} | of_a_cluster
+    assert codes == {"LOADING", "READONLY", "MASTERDOWN", "UNBLOCKED", "REDIRECT", "NOREPLICAS", "ERR"} | of_a_cluster
     assert not other_server_may_answer([b"READONLY"])
 
 
