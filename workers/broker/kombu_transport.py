@@ -29,6 +29,7 @@ from ledger.server.script_keys import key_root
 from ledger.server.topology.addresses import read_address
 from ledger.server.topology.connections import ResolvingConnection
 from ledger.server.topology.pools import open_pool
+from ledger.server.topology.resolver import CHECK_SECONDS
 from ledger.settings import LedgerSettings
 
 DOORBELL_TASK = "cornerman.doorbell"
@@ -90,8 +91,6 @@ class _Client(redis.Redis):
                 raise redis.ConnectionError(refusal.advice) from error
             structlog.get_logger("cornerman").warning("doorbell refused", error=refusal.advice)
             return None
-        if isinstance(connection, ResolvingConnection):
-            connection.confirm()
         return self._on_pop(*reply) if command_name == "BRPOP" and reply else reply
 
 
@@ -194,6 +193,24 @@ class Transport(stock.Transport):  # type: ignore[misc]  # kombu ships no types
     Channel = Channel
     # A server that refuses a command, or the handshake, is retried like one that is away: Celery ends for other errors.
     connection_errors = (*stock.Transport.connection_errors, redis.ResponseError)
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Poll in an event loop, and leave a server that is not the primary any more.
+
+        No time limit applies to a pop that the event loop waits for: one at a server that was stopped, or cut off,
+        would end only with kombu's own check, after up to a minute.
+        """
+        super().register_with_event_loop(connection, loop)
+        cycle = self.cycle
+        if (earlier := getattr(cycle, "confirmation", None)) is not None:  # as kombu does with its own timers
+            earlier.cancel()
+        cycle.confirmation = loop.call_repeatedly(CHECK_SECONDS, self._confirm_pops)
+
+    def _confirm_pops(self) -> None:
+        """Raise redis.ConnectionError if a pop waits at a server that is not the primary any more."""
+        for channel in list(self.cycle._channels):
+            if isinstance(channel._in_poll, ResolvingConnection):
+                channel._in_poll.confirm()
 
     def _reject_inbound_message(self, raw_message: dict[str, Any]) -> None:
         """Drop a doorbell of a queue that is no longer consumed; the stock transport would count it for ever."""

@@ -203,7 +203,7 @@ def test_a_producer_reaches_a_database_over_tls_with_credentials_of_its_own_for_
             (url.replace("/shop/5", "/shop/99"), "does not have the database"),
         ):
             with pytest.raises(LedgerUnavailableError, match=said) as caught:
-                Ledger.connect(LedgerSettings(redis_url=spoiled, reply_timeout_seconds=1.0))
+                Ledger.connect(LedgerSettings(redis_url=spoiled, reply_timeout_seconds=0.5))
             assert "s3cret" not in str(caught.value)
 
 
