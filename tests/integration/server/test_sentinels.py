@@ -71,7 +71,7 @@ def ledger_settings(group: SentinelGroup) -> LedgerSettings:
     return LedgerSettings(
         redis_url=group.url(user("admin"), database=3),
         namespace=f"test-{uuid.uuid4().hex}",
-        reply_timeout_seconds=2.0,
+        reply_timeout_seconds=6.0,  # a call waits twice that for a failover on a busy machine
         poll_fallback_seconds=0.5,
     )
 
