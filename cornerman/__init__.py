@@ -32,10 +32,12 @@ from ledger.contracts.job_reports.bets_report import BetsReport
 from ledger.contracts.job_reports.fight_log_report import FightLogReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.job_reports.outcome_archive_report import OutcomeArchiveReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
 from ledger.contracts.job_reports.update_report import FighterState, UpdateReport
 from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.jobs import (
+    ArchiveOutcomes,
     ArchivePrices,
     Backtest,
     CheckHealth,
@@ -123,6 +125,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AmbiguousFighterError",
+    "ArchiveOutcomes",
     "ArchivePrices",
     "AsyncClient",
     "AsyncLedger",
@@ -185,6 +188,7 @@ __all__ = [
     "MemoryLimitError",
     "NotDurableError",
     "Outcome",
+    "OutcomeArchiveReport",
     "OutcomesMissedError",
     "PermissionDeniedError",
     "PlacedBet",

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from ledger.contracts.failures import (
     FailureCode,
+    JobArchivedError,
     JobRefusedError,
     LedgerError,
     LedgerUnavailableError,
@@ -138,6 +139,8 @@ def _problem_of(error: Exception) -> ProblemError:
             return ProblemError(409, str(error))
         case OutcomesMissedError():
             return ProblemError(410, str(error), details={"missed": error.count, "place": error.place})
+        case JobArchivedError():
+            return ProblemError(502, str(error), details={"job_id": error.job_id, "location": error.location})
         case UnreadableOutcomeError():
             return ProblemError(502, str(error), details={"job_id": error.job_id})
         case LedgerUnavailableError() | PermissionDeniedError() | WaitTimeoutError():

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -79,6 +79,16 @@ class FsspecFolder:
             self._check_gone(place)
             return None
         return content
+
+    def read_range(self, place: str, start: int, end: int) -> bytes:
+        """Return a part of a file, fewer bytes if it ends before."""
+        content: bytes = self._filesystem.cat_file(self._at(place), start=start, end=end)
+        return content
+
+    def open(self, place: str) -> IO[Any]:
+        """Open a file to be read in any order; each read is a request of its own."""
+        opened: IO[Any] = self._filesystem.open(self._at(place), "rb", cache_type="none")
+        return opened
 
     def _appear(self, place: str, write: Callable[[str], None]) -> None:
         target = self._at(place)

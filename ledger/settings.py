@@ -15,6 +15,7 @@ from ledger.contracts.caller_names import CALLER_RULE, is_caller
 
 PREFIX = "CORNERMAN_"
 DAY_SECONDS = 86_400.0
+DEFAULT_DATA = ".cornerman"
 
 
 def _setting(default: Any, meaning: str, *, secret: bool = False) -> Any:
@@ -56,6 +57,12 @@ class LedgerSettings:
     )
     reply_timeout_seconds: float = _setting(
         5.0, "time limit of a reply of the server; a call ends after twice this time"
+    )
+    archive_url: str = _setting(
+        "",
+        "where outcomes are archived, an fsspec URL or a folder; default: `outcomes` in CORNERMAN_STORE, "
+        "or in the folder of the models",
+        secret=True,
     )
     fsync_timeout_seconds: float = _setting(
         5.0, "how long a durable submit waits for the append-only file, or for replicas"
@@ -101,7 +108,25 @@ class LedgerSettings:
             text = source.get(environment_variable(entry), "").strip()
             if text:
                 given[entry.name] = read_setting(entry, text)
+        given.setdefault("archive_url", _archive_in_store(source))
         return cls(**given)
+
+    @property
+    def archive_place(self) -> str:
+        """URL or folder below which outcomes are archived."""
+        return self.archive_url or archive_in(f"{DEFAULT_DATA}/models")
+
+
+def _archive_in_store(source: Mapping[str, str]) -> str:
+    """Return where outcomes are archived if no setting says so: next to the models; '' if no folder is named."""
+    store, models, data = (source.get(f"{PREFIX}{name}", "").strip() for name in ["STORE", "MODELS", "DATA"])
+    place = store or models or (f"{data}/models" if data else "")
+    return archive_in(place) if place else ""
+
+
+def archive_in(store: str) -> str:
+    """Return where outcomes are archived in a store."""
+    return f"{store.rstrip('/')}/outcomes"
 
 
 def environment_variable(entry: Field[Any]) -> str:

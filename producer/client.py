@@ -30,10 +30,12 @@ from ledger.contracts.job_reports.bets_report import BetsReport
 from ledger.contracts.job_reports.fight_log_report import FightLogReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.job_reports.outcome_archive_report import OutcomeArchiveReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
 from ledger.contracts.job_reports.update_report import UpdateReport
 from ledger.contracts.job_state import Durability, JobState, JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.jobs import (
+    ArchiveOutcomes,
     ArchivePrices,
     Backtest,
     CheckHealth,
@@ -158,6 +160,8 @@ class Client:
     def enqueue(self, job: CollectGarbage, **submission: Unpack[SubmitOptions]) -> Receipt[GarbageReport]: ...
     @overload
     def enqueue(self, job: ArchivePrices, **submission: Unpack[SubmitOptions]) -> Receipt[PriceArchiveReport]: ...
+    @overload
+    def enqueue(self, job: ArchiveOutcomes, **submission: Unpack[SubmitOptions]) -> Receipt[OutcomeArchiveReport]: ...
     @overload
     def enqueue(self, job: SettleBets, **submission: Unpack[SubmitOptions]) -> Receipt[BetSettlementReport]: ...
     @overload

@@ -15,7 +15,7 @@ from typing import NamedTuple, Unpack
 import msgspec
 
 from ledger.contracts import codec
-from ledger.contracts.failures import Failure, JobRefusedError, UnknownJobError
+from ledger.contracts.failures import Failure, JobArchivedError, JobRefusedError, UnknownJobError
 from ledger.contracts.job_state import Durability, JobState, Outcome, Receipt
 from ledger.contracts.jobs import Fight, PredictCard
 from ledger.contracts.reports import CardReport
@@ -26,7 +26,7 @@ from producer.client import Client
 from producer.feed.bout_matching import listed_fights, match_fights
 
 VALID_STATES = frozenset({JobState.WAITING, JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED})
-DELETED_STATES = frozenset({JobState.UNKNOWN, JobState.FORGOTTEN})
+DELETED_STATES = frozenset({JobState.UNKNOWN, JobState.FORGOTTEN, JobState.ARCHIVED})
 
 
 @dataclass
@@ -212,7 +212,7 @@ def stored_card(client: Client, job_id: str) -> PredictCard | None:
     """Return the card of a job; None if it was deleted, or is of another schema version."""
     try:
         stored = client.ledger.job_records.job(job_id)
-    except (UnknownJobError, JobRefusedError):
+    except (UnknownJobError, JobArchivedError, JobRefusedError):
         return None
     return stored if isinstance(stored, PredictCard) else None
 

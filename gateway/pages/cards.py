@@ -313,7 +313,7 @@ class ReplayView(Struct, frozen=True, kw_only=True):
 
 def _replay(ledger: Ledger, job_id: str) -> ReplayView:
     status = ledger.status(job_id)
-    if status.state in (JobState.UNKNOWN, JobState.FORGOTTEN) or status.kind != "replay":
+    if status.state in (JobState.UNKNOWN, JobState.FORGOTTEN, JobState.ARCHIVED) or status.kind != "replay":
         raise ProblemError(404, f"there is no replay {job_id!r}")
     outcome = ledger.outcome(job_id)
     if outcome is None:

@@ -12,10 +12,12 @@ from ledger.contracts.job_reports.bets_report import BetsReport
 from ledger.contracts.job_reports.fight_log_report import FightLogReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.job_reports.outcome_archive_report import OutcomeArchiveReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
 from ledger.contracts.job_reports.update_report import UpdateReport
 from ledger.contracts.job_state import JobStatus, Outcome
 from ledger.contracts.jobs import (
+    ArchiveOutcomes,
     ArchivePrices,
     Backtest,
     BacktestPart,
@@ -69,6 +71,7 @@ REPORT_OF: dict[type[Struct], type[Struct]] = {
     CompareModels: ComparisonReport,
     ReviewBets: BetsReport,
     CollectGarbage: GarbageReport,
+    ArchiveOutcomes: OutcomeArchiveReport,
     ArchivePrices: PriceArchiveReport,
     SettleBets: BetSettlementReport,
     ShadowCard: ShadowReport,

@@ -12,6 +12,8 @@
     ├── WaitTimeoutError         no outcome within the caller's timeout; the job goes on
     ├── NotFoundError            nothing of this name is stored: UnknownBetError, UnknownFeedError, ...
     │   └── UnknownJobError      the job was never submitted, or its retention is over
+    ├── ArchiveUnavailableError  the archive of outcomes cannot be read from here
+    │   └── JobArchivedError     the job is in it
     ├── ControlConflictError     a control has another value than the change expected
     ├── UnreadableOutcomeError   a newer version wrote the outcome
     ├── OutcomesMissedError      outcomes were dropped from the stream before `follow` read them
@@ -109,6 +111,32 @@ class NotFoundError(LedgerError):
 
 class UnknownJobError(NotFoundError):
     """There is no such job: it was never submitted (`unknown`) or its retention is over (`forgotten`)."""
+
+
+class ArchiveUnavailableError(LedgerError):
+    """The archive of outcomes cannot be reached, or a file of it cannot be read."""
+
+
+class JobArchivedError(ArchiveUnavailableError):
+    """The job is archived, and the archive cannot be read from here.
+
+    Attributes
+    ----------
+    job_id
+        Id of the job.
+    location
+        Where the archive has it.
+    place
+        Its place in the stream of outcomes, if it was read there: `follow(after=place)` continues with the next.
+    """
+
+    def __init__(self, job_id: str, location: str, reason: str, place: str | None = None) -> None:
+        where = f" (follow on after {place})" if place else ""
+        super().__init__(f"job {job_id} is archived in {location}{where}: {reason}")
+        self.job_id = job_id
+        self.location = location
+        self.reason = reason
+        self.place = place
 
 
 class PermissionDeniedError(LedgerError):

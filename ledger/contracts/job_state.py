@@ -20,7 +20,7 @@ Durability: TypeAlias = bool | Literal["replica"]
 
 
 class JobState(StrEnum):
-    """State of a job. The last two are about jobs that the ledger does not hold."""
+    """State of a job. The last three are about jobs that the server does not hold."""
 
     WAITING = "waiting"  # submitted; waiting for its time or for another job, and not queued yet
     QUEUED = "queued"  # submitted or released; waiting for a claim
@@ -31,6 +31,7 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"  # final: cancelled by the caller
     UNKNOWN = "unknown"  # never submitted
     FORGOTTEN = "forgotten"  # had an outcome; its retention is over
+    ARCHIVED = "archived"  # has an outcome in the archive, which cannot be read from here
 
     @property
     def final(self) -> bool:
@@ -81,6 +82,9 @@ class JobStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
         The time until which a job waits or waited, and the job that had to succeed first; absent if it did not wait.
     superseded_by
         The newer job of the same card that replaced this one.
+    archive
+        Where an `archived` job is, or the archive in which an `unknown` one may be, because it cannot be read from
+        here.
     """
 
     job_id: str
@@ -95,6 +99,7 @@ class JobStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     not_before: datetime | None = None
     after: str | None = None
     superseded_by: str | None = None
+    archive: str | None = None
 
 
 class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):

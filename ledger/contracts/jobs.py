@@ -416,6 +416,20 @@ class ArchivePrices(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     deadline: Moment | None = None
 
 
+class ArchiveOutcomes(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="archive_outcomes"):
+    """Move outcomes to the archive that were settled more than `keep_days` ago, or whose retention ends soon.
+
+    They are removed from the server once the archive has them. Outcomes in the archive are removed `keep_archived_days`
+    after they were settled; by default never.
+    """
+
+    schema_version: int = field(default_factory=current_schema_version)
+    keep_days: Annotated[float, Meta(ge=0)] = 3.0
+    keep_archived_days: Annotated[float, Meta(gt=0)] | None = None
+    nonce: Annotated[str, Meta(max_length=64)] = ""
+    deadline: Moment | None = None
+
+
 class SettleBets(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="settle_bets"):
     """Settle the open bets whose results are known, by the result as it was announced."""
 
@@ -488,6 +502,7 @@ Job = (
     | CompareModels
     | UpdateModel
     | ArchivePrices
+    | ArchiveOutcomes
     | SettleBets
     | ReviewBets
     | UpdateFightLog
@@ -509,6 +524,7 @@ ROUTES: dict[str, Route] = {
     "review_model": Route("monitor", 300.0),
     "compare_models": Route("monitor", 300.0),
     "archive_prices": Route("monitor", 600.0),
+    "archive_outcomes": Route("monitor", 3600.0),
     "settle_bets": Route("monitor", 300.0),
     "review_bets": Route("monitor", 300.0),
     "train_ensemble": Route("train", 3600.0),

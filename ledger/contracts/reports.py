@@ -18,6 +18,7 @@ from ledger.contracts.job_reports.bets_report import BetsReport
 from ledger.contracts.job_reports.fight_log_report import FightLogReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.job_reports.outcome_archive_report import OutcomeArchiveReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
 from ledger.contracts.job_reports.update_report import UpdateReport
 from ledger.contracts.jobs import current_schema_version
@@ -307,6 +308,7 @@ Report = (
     | ReviewReport
     | UpdateReport
     | PriceArchiveReport
+    | OutcomeArchiveReport
     | BetSettlementReport
     | BetsReport
     | FightLogReport

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from ledger.archive.records import with_archived
 from ledger.contracts.job_state import JobState, Outcome
 from ledger.jobs.outcome_reader import OutcomeReader, UnreadableOutcomeError
 from ledger.server.base_server import to_datetime
@@ -111,20 +112,25 @@ class CardAnswers:
         return [[job_id.decode() for job_id in reply] for reply in replies]
 
     def _states(self, ids: Sequence[Sequence[str]]) -> list[bytes | None]:
-        commands = [("HGET", self._server.key("job", job_id), "state") for each in ids for job_id in each]
-        return self._server.transaction(*commands) if commands else []
+        return [state for state, *_ in self._records([job_id for each in ids for job_id in each])]
 
-    def _read(self, job_ids: Sequence[str]) -> list[CardAnswer]:
-        """Read jobs; those whose record has expired are left out."""
+    def _records(self, job_ids: Sequence[str]) -> list[list[bytes | None]]:
         if not job_ids:
             return []
         records = self._server.transaction(
             *(("HMGET", self._server.key("job", job_id), *_FIELDS) for job_id in job_ids)
         )
+        return self._server.run(with_archived(self._server, job_ids, _FIELDS, records, leave=True))
+
+    def _read(self, job_ids: Sequence[str]) -> list[CardAnswer]:
+        """Read jobs; those whose record has expired are left out, and those in an archive that cannot be read."""
+        if not job_ids:
+            return []
+        records = self._records(job_ids)
         answers = []
         outcomes = self._outcomes.outcomes(job_ids)
         for job_id, outcome, (state, submitted, superseded_by) in zip(job_ids, outcomes, records, strict=True):
-            if state is None:
+            if state is None or submitted is None:
                 continue
             unreadable = outcome.reason if isinstance(outcome, UnreadableOutcomeError) else None
             answers.append(

@@ -9,6 +9,7 @@ from itertools import pairwise
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from ledger.archive.records import with_archived
 from ledger.compression.stored_values import decompress
 from ledger.contracts.job_state import OutcomeDocument
 from ledger.jobs.job_index import MAX_PAGE_JOBS, JobIndex, JobQuery, JobSummary
@@ -123,9 +124,11 @@ class JobAudit:
     def _outcomes_of(self, entries: Sequence[tuple[datetime, int | None, str]]) -> Iterator[SettledJob | LostOutcomes]:
         if not entries:
             return
+        job_ids = [job_id for _, _, job_id in entries]
         records = self._server.transaction(
-            *(("HMGET", self._server.key("job", job_id), *OUTCOME_FIELDS) for _, _, job_id in entries)
+            *(("HMGET", self._server.key("job", job_id), *OUTCOME_FIELDS) for job_id in job_ids)
         )
+        records = self._server.run(with_archived(self._server, job_ids, OUTCOME_FIELDS, records))
         for (at, number, job_id), record in zip(entries, records, strict=True):
             outcome = decode_document(job_id, record)
             # A job whose retention is over may have been submitted again.

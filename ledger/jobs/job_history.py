@@ -10,6 +10,7 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct
 
+from ledger.archive.records import with_archived
 from ledger.contracts import codec
 from ledger.contracts.failures import UnknownJobError
 from ledger.contracts.job_state import JobState
@@ -91,15 +92,16 @@ class JobHistory(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class JobHistories:
-    """Histories of jobs; each is kept as long as the job's record."""
+    """Histories of jobs; each is kept with the job's record."""
 
     def __init__(self, server: Server, outcomes: OutcomeReader) -> None:
         self._server = server
         self._outcomes = outcomes
 
     def get(self, job_id: str) -> JobHistory:
-        """Return the history of a job. Raises UnknownJobError if the job is unknown or forgotten."""
-        values = self._server.execute("HMGET", self._server.key("job", job_id), *_FIELDS)
+        """Return the history of a job. Raises UnknownJobError if it is unknown or forgotten, and JobArchivedError."""
+        read = self._server.execute("HMGET", self._server.key("job", job_id), *_FIELDS)
+        [values] = self._server.run(with_archived(self._server, [job_id], _FIELDS, [read]))
         if values[1] is None:
             raise UnknownJobError(f"job {job_id} is {self._outcomes.status(job_id).state}")
         failure, origin, history, requeued_as, requeued_from, log = values[len(SUMMARY_FIELDS) :]

@@ -17,8 +17,9 @@ from ledger.server.server import Server, to_datetime
 
 INTERNAL_KINDS = frozenset({"shadow_card", "train_part", "backtest_part"})
 """Kinds that workers submit for each other; listed only if asked for."""
-STATES = tuple(state for state in JobState if state not in (JobState.UNKNOWN, JobState.FORGOTTEN))
-"""The states of jobs that the ledger holds."""
+_UNHELD = (JobState.UNKNOWN, JobState.FORGOTTEN, JobState.ARCHIVED)
+STATES = tuple(state for state in JobState if state not in _UNHELD)
+"""The states of jobs that the server holds."""
 MAX_PAGE_JOBS = 1_000
 _MAX_PAGE_ENTRIES = 1_000  # how many entries one call reads: about 5 ms of the server's time
 _MAX_SWEPT_ENTRIES = 1_000  # in one call, which takes the server about as long

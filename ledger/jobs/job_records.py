@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from ledger.archive.records import with_archived
 from ledger.compression.stored_values import decompress
 from ledger.contracts import codec
 from ledger.contracts.failures import UnknownJobError
@@ -37,11 +38,9 @@ class JobRecords:
         self._outcomes = outcomes
 
     def get(self, job_id: str) -> JobRecord:
-        """Return the record of a job. Raises UnknownJobError if the job is unknown or forgotten."""
-        state, kind, payload, report, failure, origin, caller = self._server.execute(
-            "HMGET", self._server.key("job", job_id), *_FIELDS
-        )
-        if state is None:
+        """Return the record of a job. Raises UnknownJobError if it is unknown or forgotten, and JobArchivedError."""
+        state, kind, payload, report, failure, origin, caller = self._read(job_id, _FIELDS)
+        if state is None or kind is None or payload is None:
             raise UnknownJobError(f"job {job_id} is {self._outcomes.status(job_id).state}")
         return JobRecord(
             job_id=job_id,
@@ -55,8 +54,15 @@ class JobRecords:
         )
 
     def job(self, job_id: str) -> Job:
-        """Return a job as submitted. Raises UnknownJobError, or JobRefusedError if this version cannot decode it."""
-        payload = self._server.execute("HGET", self._server.key("job", job_id), "payload")
+        """Return a job as submitted.
+
+        Raises UnknownJobError, JobArchivedError, or JobRefusedError if this version cannot decode it.
+        """
+        [payload] = self._read(job_id, ("payload",))
         if payload is None:
             raise UnknownJobError(f"job {job_id} is {self._outcomes.status(job_id).state}")
         return codec.decode_job(decompress(payload))
+
+    def _read(self, job_id: str, fields: tuple[str, ...]) -> list[bytes | None]:
+        read = self._server.execute("HMGET", self._server.key("job", job_id), *fields)
+        return self._server.run(with_archived(self._server, [job_id], fields, [read]))[0]

@@ -9,9 +9,10 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from ledger.archive.records import ArchivedRecords, archived_records, with_archived
 from ledger.compression.stored_values import decompress
 from ledger.contracts import codec
-from ledger.contracts.failures import LedgerError, UnknownJobError, WaitTimeoutError
+from ledger.contracts.failures import JobArchivedError, LedgerError, UnknownJobError, WaitTimeoutError
 from ledger.contracts.job_state import JobState, JobStatus, Outcome, OutcomeDocument, Progress
 from ledger.contracts.provenance import decode_provenance
 from ledger.durability.confirmations import NotDurableError
@@ -130,29 +131,33 @@ class OutcomeExchanges:
 
     def statuses(self, job_ids: Sequence[str]) -> Exchange[list[JobStatus]]:
         """Return the states of jobs, read in one step."""
-        replies = yield from self._server.multi(
-            *(
-                command
-                for job_id in job_ids
-                for command in (
-                    ("HMGET", self._server.key("job", job_id), *_STATUS),
-                    ("EXISTS", self._server.key("forgotten", job_id)),
-                )
-            )
+        records = yield from self._server.multi(
+            *(("HMGET", self._server.key("job", job_id), *_STATUS) for job_id in job_ids)
         )
+        gone = [job_id for job_id, record in zip(job_ids, records, strict=True) if record[0] is None]
+        known = (yield from archived_records(self._server, gone)) if gone else ArchivedRecords({}, {})
         return [
-            self._status_of(job_id, record, remembered)
-            for job_id, record, remembered in zip(job_ids, replies[::2], replies[1::2], strict=True)
+            self._status_of_gone(job_id, known) if record[0] is None else self._status_of(job_id, record)
+            for job_id, record in zip(job_ids, records, strict=True)
         ]
 
+    def _status_of_gone(self, job_id: str, known: ArchivedRecords) -> JobStatus:
+        """Return the state of a job without a record on the server."""
+        if job_id in known.found:
+            record = known.found[job_id].record
+            return self._status_of(job_id, [record.get(name.encode()) for name in _STATUS])
+        if location := known.location_of(job_id):
+            return JobStatus(job_id=job_id, state=JobState.ARCHIVED, archive=location)
+        if job_id in known.tombstones:
+            return JobStatus(job_id=job_id, state=JobState.FORGOTTEN)
+        return JobStatus(job_id=job_id, state=JobState.UNKNOWN, archive=known.location if known.unread else None)
+
     @staticmethod
-    def _status_of(job_id: str, record: Record, remembered: int) -> JobStatus:
+    def _status_of(job_id: str, record: Record) -> JobStatus:
         state, kind, queue, attempt, submitted, deadline, progress, caller, not_before, after, superseded_by = record
-        if state is None:
-            return JobStatus(job_id=job_id, state=JobState.FORGOTTEN if remembered else JobState.UNKNOWN)
         return JobStatus(
             job_id=job_id,
-            state=JobState(state.decode()),
+            state=JobState((state or b"").decode()),
             kind=kind.decode() if kind else None,
             queue=queue.decode() if queue else None,
             attempt=int(attempt or 0),
@@ -167,11 +172,15 @@ class OutcomeExchanges:
 
     def outcome(self, job_id: str) -> Exchange[Outcome | None]:
         """Implement `Ledger.outcome`."""
-        return decode_outcome(job_id, (yield from self._server.command(*self._query(job_id))))
+        return decode_outcome(job_id, (yield from self._record(job_id)))
 
     def outcomes(self, job_ids: Sequence[str]) -> Exchange[list[Outcome | UnreadableOutcomeError | None]]:
-        """Return the outcomes of jobs, read in one step; an error takes the place of one that cannot be read."""
+        """Return the outcomes of jobs, read in one step; an error takes the place of one that cannot be read.
+
+        None also takes the place of one in an archive that cannot be read from here.
+        """
         records = (yield from self._server.multi(*map(self._query, job_ids))) if job_ids else []
+        records = yield from with_archived(self._server, job_ids, OUTCOME_FIELDS, records, leave=True)
         found: list[Outcome | UnreadableOutcomeError | None] = []
         for job_id, record in zip(job_ids, records, strict=True):
             try:
@@ -182,7 +191,7 @@ class OutcomeExchanges:
 
     def outcome_document(self, job_id: str) -> Exchange[OutcomeDocument | None]:
         """Implement `AsyncLedger.outcome_document`."""
-        return decode_document(job_id, (yield from self._server.command(*self._query(job_id))))
+        return decode_document(job_id, (yield from self._record(job_id)))
 
     def cancel(self, job_id: str) -> Exchange[JobStatus]:
         """Implement `Ledger.cancel`."""
@@ -292,6 +301,8 @@ class OutcomeExchanges:
                     outcome = yield from self.outcome(job_id)
                 except UnreadableOutcomeError as error:
                     raise UnreadableOutcomeError(job_id, error.reason, place.decode()) from error
+                except JobArchivedError as error:
+                    raise JobArchivedError(job_id, error.location, error.reason, place.decode()) from error
                 if outcome is None:  # its retention ended since the entry was read
                     missed(1, place.decode())
                 after = place.decode()
@@ -315,6 +326,7 @@ class OutcomeExchanges:
             return OutcomePage((), place, missed)
         ids = [fields[b"job"].decode() for _, fields in entries]
         records = yield from self._server.multi(*(self._query(job_id) for job_id in ids))
+        records = yield from with_archived(self._server, ids, OUTCOME_FIELDS, records)
         outcomes = []
         count = 0  # of the outcomes that are gone
         for (at, fields), job_id, record in zip(entries, ids, records, strict=True):
@@ -339,6 +351,11 @@ class OutcomeExchanges:
     def _stream(self) -> str:
         return self._server.key("outcomes")
 
+    def _record(self, job_id: str) -> Exchange[Record]:
+        """Return the fields `OUTCOME_FIELDS` of a job, wherever its record is."""
+        record = yield from self._server.command(*self._query(job_id))
+        return (yield from with_archived(self._server, [job_id], OUTCOME_FIELDS, [record]))[0]
+
     def _query(self, job_id: str) -> Command:
         return ("HMGET", self._server.key("job", job_id), *OUTCOME_FIELDS)
 
@@ -349,6 +366,8 @@ class OutcomeExchanges:
     def _read_record(
         self, job_id: str, record: Record, decode: Callable[[str, Record], Read | None]
     ) -> Exchange[Read | None]:
+        if record[0] is None:
+            [record] = yield from with_archived(self._server, [job_id], OUTCOME_FIELDS, [record])
         if record[0] is None:
             state = (yield from self.status(job_id)).state
             if state in (JobState.UNKNOWN, JobState.FORGOTTEN):

@@ -38,7 +38,8 @@
 --     trace              trace context of its submission: traceparent, and after a space tracestate if there is one;
 --                        absent if there is none
 --     log                log lines about it (JSON, one a line), if there are any: see log_lines.lua
--- <ns>:forgotten:<id>    string  digest of a settled job; outlives its record
+-- <ns>:forgotten:<id>    string  digest of a settled job; outlives its record. Of an archived one followed by ' ', its
+--                                state, ' ' and the file of the archive: see archive_drop.lua
 -- <ns>:queue:<queue>     zset    places of queued jobs by deadline (ms; +inf: none; 0: before all others): of those that
 --                                name no caller, and of those that go before all others
 -- <ns>:named:<queue>     zset    places of the other queued jobs, of all callers, by deadline (ms; +inf: none)
@@ -190,6 +191,17 @@ end
 local function record_result(id, fence, way, answer)
   redis.call('HSET', record_key(id), 'left', fence .. ' ' .. way .. ' ' .. answer)
   return answer
+end
+
+-- Return the digest in a tombstone, nil if there is none, and the state of an archived job whose retention is not over.
+local function buried(id)
+  local key = ns .. 'forgotten:' .. id
+  local text = redis.call('GET', key)
+  local digest, state = string.match(text or '', '^(%S+) (%l+) ')
+  if not digest then
+    return text or nil
+  end
+  return digest, redis.call('PTTL', key) > tombstone and state or nil
 end
 
 -- The queued jobs of one caller; those without a caller if it is '' or absent.
@@ -589,7 +601,7 @@ local function settle_successors(due)
       return
     end
     if job[4] then
-      local state = get_field(after, 'state')
+      local state = get_field(after, 'state') or select(2, buried(after))
       if is_open(state) then
         redis.call('ZADD', ns .. 'waiting', digits(math.min(now + LOOK_AGAIN, deadline or math.huge)), id)
         return

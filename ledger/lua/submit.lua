@@ -133,11 +133,16 @@ local function conditional_calls()
   -- Return the state of the job that another waits for: 'new' if it is of this call, false if it has succeeded.
   local function predecessor_state(index, after)
     local state = after ~= '' and get_field(after, 'state')
+    local digest, archived
+    if after ~= '' and not state then
+      digest, archived = buried(after)
+      state = archived
+    end
     if after == '' or state == 'succeeded' then
       return false
     end
     local new = arg(10) ~= '' and index > 0 and job_arg(index - 1, 1) == after
-    return state or new and 'new' or redis.call('EXISTS', ns .. 'forgotten:' .. after) == 1 and 'forgotten' or 'unknown'
+    return state or new and 'new' or digest and 'forgotten' or 'unknown'
   end
 
   -- Return the reply if a new job is refused.
@@ -195,7 +200,8 @@ end
 -- A chain of which some jobs are known was accepted as a whole; the records of its first ones may have expired.
 local chain_known = false
 for index = 0, arg(10) ~= '' and count - 1 or -1 do
-  chain_known = chain_known or redis.call('EXISTS', record_key(job_arg(index, 1))) == 1
+  local id = job_arg(index, 1)
+  chain_known = chain_known or redis.call('EXISTS', record_key(id)) == 1 or select(2, buried(id)) ~= nil
 end
 
 local created, new, others = {}, {}, cjson.decode(arg(6))
@@ -204,12 +210,15 @@ local conditional = arg(8) == '1'
 for index = 0, count - 1 do
   local id, digest, queue = job_arg(index, 1), job_arg(index, 2), job_arg(index, 4)
   local held = get_field(id, 'digest')
-  local bound = held or redis.call('GET', ns .. 'forgotten:' .. id)
+  local bound, archived = held, nil
+  if not held then
+    bound, archived = buried(id)
+  end
   local mark = arg(10) ~= '' and (index + 1) .. '/' .. count .. ' ' .. arg(10)
   if (bound and bound ~= digest) or (held and mark and get_field(id, 'chain') ~= mark) then
     return { 'conflict', index, now_text }
   end
-  created[index] = not held and not chain_known
+  created[index] = not held and not archived and not chain_known
   if created[index] then
     if passed(job_arg(index, 6), now) then
       return { 'expired', index, now_text }
@@ -272,7 +281,7 @@ end
 if arg(1) == '1' and not next(new) then
   allow_writes_when_full() -- the writes below need no memory
 end
-local answer = { 'accepted', format }
+local answer, unheld = { 'accepted', format }, false
 if first_format and next(new) and arg(5) ~= '1' then
   redis.call('SET', ns .. 'format', first_format)
 end
@@ -296,7 +305,11 @@ for index = 0, count - 1 do
     end
   elseif arg(1) == '1' then
     -- WAITAOF covers only what came before the connection's own last write, so there must be one.
-    redis.call('HSET', record_key(id), 'digest', job_arg(index, 2))
+    if redis.call('EXISTS', record_key(id)) == 1 then
+      redis.call('HSET', record_key(id), 'digest', job_arg(index, 2))
+    else -- it is archived: the reply is written instead
+      unheld = true
+    end
   end
   answer[index + 3] = created[index] and 1 or 0
 end
@@ -308,4 +321,4 @@ end
 if jobs_per_day and fresh > 0 and arg(5) ~= '1' then
   redis.call('SET', day_key, digits(today + fresh), 'PX', 2 * DAY)
 end
-return next(new) and arg(5) ~= '1' and keep_reply(answer) or answer
+return (next(new) or unheld) and arg(5) ~= '1' and keep_reply(answer) or answer

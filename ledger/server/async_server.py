@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -11,6 +12,7 @@ from ledger.server.async_connections import AsyncConnections
 from ledger.server.async_subscriptions import AsyncSubscription, AsyncSubscriptions
 from ledger.server.base_server import BaseServer, checked_replies, open_client
 from ledger.server.exchanges import (
+    Call,
     Commands,
     Exchange,
     Iteration,
@@ -68,8 +70,8 @@ class AsyncServer(BaseServer):
         """Perform the requests of an exchange that subscribes to a channel, and return its result."""
         subscriptions: list[AsyncSubscription] = []
 
-        async def perform(request: Commands | Subscribe | NextMessage) -> Any:
-            if isinstance(request, Commands):
+        async def perform(request: Commands | Call | Subscribe | NextMessage) -> Any:
+            if isinstance(request, Commands | Call):
                 return await self._send(request)
             if isinstance(request, NextMessage):
                 return await subscriptions[0].next_message(request.timeout_seconds)
@@ -85,5 +87,7 @@ class AsyncServer(BaseServer):
         while (item := await drive_async(next_item(iteration), self._send)) is not None:
             yield item.value
 
-    async def _send(self, request: Commands) -> list[Any]:
+    async def _send(self, request: Commands | Call) -> Any:
+        if isinstance(request, Call):
+            return await asyncio.to_thread(request.function)
         return await self.connections.execute(*request.commands, blocks_seconds=request.blocks_seconds)

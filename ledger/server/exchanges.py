@@ -26,6 +26,15 @@ class Commands(NamedTuple):
     blocks_seconds: float = 0.0
 
 
+class Call(NamedTuple):
+    """Request to call a function that may block, such as one that reads files; the reply is its result.
+
+    An asyncio server calls it in a thread.
+    """
+
+    function: Callable[[], Any]
+
+
 class Subscribe(NamedTuple):
     """Request to subscribe to a channel until the exchange ends; its reply is that of `query`, read after subscribing.
 
@@ -51,9 +60,9 @@ class Item(NamedTuple, Generic[T]):
     value: T
 
 
-Exchange: TypeAlias = Generator[Commands, Any, T]
-SubscribedExchange: TypeAlias = Generator[Commands | Subscribe | NextMessage, Any, T]
-Iteration: TypeAlias = Generator[Commands | Item[T], Any, None]
+Exchange: TypeAlias = Generator[Commands | Call, Any, T]
+SubscribedExchange: TypeAlias = Generator[Commands | Call | Subscribe | NextMessage, Any, T]
+Iteration: TypeAlias = Generator[Commands | Call | Item[T], Any, None]
 
 
 def drive(exchange: Generator[_Request, Any, T], perform: Callable[[_Request], Any]) -> T:

@@ -32,6 +32,7 @@ _SCHEDULE = "schedule:<1> schedule:<1>:runs schedule:<1>:order"
 
 DECLARED = {
     "admit": "rate:<1>",
+    "archive_drop": "job:<2+5> forgotten:<2+5>",
     "backlog": "queue:<1+1> named:<1+1> callers:<1+1> quarantine:<1+1>",
     "cancel": "job:<1+1> forgotten:<1+1> after:<1+1>",
     "claim": "queue:<1> named:<1> callers:<1> doorbell:<1>",

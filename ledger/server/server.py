@@ -15,6 +15,7 @@ from ledger.server.base_server import BaseServer, open_client, to_datetime
 from ledger.server.connection_pool import Command, ConnectionPool
 from ledger.server.error_replies import error_meaning
 from ledger.server.exchanges import (
+    Call,
     Commands,
     Exchange,
     Iteration,
@@ -84,8 +85,8 @@ class Server(BaseServer):
         """Perform the requests of an exchange that subscribes to a channel, and return its result."""
         subscriptions: list[Subscription] = []
 
-        def perform(request: Commands | Subscribe | NextMessage) -> Any:
-            if isinstance(request, Commands):
+        def perform(request: Commands | Call | Subscribe | NextMessage) -> Any:
+            if isinstance(request, Commands | Call):
                 return self._send(request)
             if isinstance(request, NextMessage):
                 return subscriptions[0].next_message(request.timeout_seconds)
@@ -102,7 +103,9 @@ class Server(BaseServer):
         while (item := drive(next_item(iteration), self._send)) is not None:
             yield item.value
 
-    def _send(self, request: Commands) -> list[Any]:
+    def _send(self, request: Commands | Call) -> Any:
+        if isinstance(request, Call):
+            return request.function()
         return self.connections.execute(*request.commands, blocks_seconds=request.blocks_seconds)
 
     def time(self) -> float:

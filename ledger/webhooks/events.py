@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
+from ledger.archive.records import with_archived
 from ledger.compression.stored_values import decompress
 from ledger.contracts.webhooks import (
     MissedEvent,
@@ -143,8 +144,9 @@ def matches_pattern(pattern: str, text: str) -> bool:
 
 
 def stored_outcomes(server: Server, job_ids: Sequence[str]) -> list[StoredOutcome | None]:
-    """Return what filters look at, for each job; None if its record is gone."""
+    """Return what filters look at, for each job; None if its record is gone. Raises JobArchivedError."""
     records = server.transaction(*(("HMGET", server.key("job", job_id), *_FIELDS) for job_id in job_ids))
+    records = server.run(with_archived(server, job_ids, _FIELDS, records))
     return [_stored(job_id, _decoded(record)) for job_id, record in zip(job_ids, records, strict=True)]
 
 
@@ -164,7 +166,10 @@ def event_of_test(nonce: str, settled_ms: int) -> str:
 
 
 def message_of(server: Server, webhook_id: str, event: str) -> Message | None:
-    """Return what is posted for an event of a delivery, None if the outcome of the job is no longer stored."""
+    """Return what is posted for an event of a delivery, None if the outcome of the job is no longer stored.
+
+    Raises JobArchivedError.
+    """
     kind, rest = event[:1], event[1:]
     if kind == _JOB:
         return _outcome_message(server, rest)
@@ -184,7 +189,8 @@ def test_message_id(nonce: str) -> str:
 
 
 def _outcome_message(server: Server, job_id: str) -> Message | None:
-    record = _decoded(server.execute("HMGET", server.key("job", job_id), *_FIELDS))
+    read = server.execute("HMGET", server.key("job", job_id), *_FIELDS)
+    record = _decoded(server.run(with_archived(server, [job_id], _FIELDS, [read]))[0])
     stored = _stored(job_id, record)
     if stored is None:
         return None

@@ -19,7 +19,7 @@ from typing import Literal
 from msgspec import Struct
 
 from ledger.contracts.bets import BetConflictError, BetRefusedError, BetRequest, PlacedBet
-from ledger.contracts.failures import LedgerUnavailableError, UnknownJobError
+from ledger.contracts.failures import JobArchivedError, LedgerUnavailableError, UnknownJobError
 from ledger.contracts.job_state import Outcome
 from ledger.contracts.jobs import PredictCard
 from ledger.contracts.reports import CardReport, FightReport
@@ -132,7 +132,7 @@ class BetFollower:
     def _card(self, job_id: str) -> PredictCard | None:
         try:
             card = self._ledger.job_records.job(job_id)
-        except UnknownJobError:
+        except (UnknownJobError, JobArchivedError):
             return None
         return card if isinstance(card, PredictCard) else None
 

@@ -7,6 +7,7 @@ from enum import IntEnum
 import msgspec
 
 from ledger.contracts.failures import (
+    ArchiveUnavailableError,
     Failure,
     FailureCode,
     JobFailedError,
@@ -39,7 +40,7 @@ MEANINGS = {
     ExitCode.OK: "done; for a card, even if single fights on it failed",
     ExitCode.FAILED: "the job failed, expired or was cancelled; a check failed; a model was refused; a control differs",
     ExitCode.REFUSED: "wrong usage or invalid input: nothing was enqueued",
-    ExitCode.UNAVAILABLE: "no server, or it refuses this user or this command",
+    ExitCode.UNAVAILABLE: "no server or archive, or it refuses this user or this command",
     ExitCode.TIMEOUT: "no outcome within --timeout; the job goes on",
     ExitCode.UNKNOWN_JOB: "no such job, bet, feed, schedule, webhook or fight, or the job's retention has ended",
     ExitCode.NOT_INSTALLED: "this part of cornerman is not installed",
@@ -68,7 +69,7 @@ def exit_code_for(error: Exception) -> ExitCode:
     match error:
         case JobRefusedError():
             return ExitCode.REFUSED
-        case LedgerUnavailableError() | PermissionDeniedError():
+        case LedgerUnavailableError() | PermissionDeniedError() | ArchiveUnavailableError():
             return ExitCode.UNAVAILABLE
         case WaitTimeoutError():
             return ExitCode.TIMEOUT

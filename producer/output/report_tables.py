@@ -19,6 +19,7 @@ from ledger.contracts.job_reports.bets_report import BetsReport
 from ledger.contracts.job_reports.fight_log_report import FightLogReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.job_reports.outcome_archive_report import OutcomeArchiveReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
 from ledger.contracts.job_reports.update_report import UpdateReport
 from ledger.contracts.job_state import JobState, JobStatus, Outcome
@@ -57,11 +58,14 @@ def report_tables(report: Report, card: PredictCard | None = None) -> list[Table
     return card_tables(report, card) if isinstance(report, CardReport) else _TABLES[type(report)](report)
 
 
-def _counts_table(report: ShadowReport | PartReport | PriceArchiveReport | BetSettlementReport) -> list[Table]:
+def _counts_table(
+    report: ShadowReport | PartReport | PriceArchiveReport | OutcomeArchiveReport | BetSettlementReport,
+) -> list[Table]:
     titles = {
         ShadowReport: "Shadow",
         PartReport: "Part",
         PriceArchiveReport: "Archived",
+        OutcomeArchiveReport: "Archived",
         BetSettlementReport: "Settled",
     }
     row = {name: value for name, value in msgspec.structs.asdict(report).items() if name != "schema_version"}
@@ -215,6 +219,7 @@ _TABLES: Mapping[type[Report], Callable[[Any], list[Table]]] = {
     ShadowReport: _counts_table,
     PartReport: _counts_table,
     PriceArchiveReport: _counts_table,
+    OutcomeArchiveReport: _counts_table,
     BetSettlementReport: _counts_table,
     GarbageReport: _garbage_tables,
     UpdateReport: update_tables,

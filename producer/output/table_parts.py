@@ -23,6 +23,7 @@ STYLES = {
     "cancelled": "yellow",
     "unknown": "red",
     "forgotten": "yellow",
+    "archived": "yellow",
 }
 
 

@@ -34,6 +34,7 @@ HANDLERS: HandlerRegistry = {
     "review_model": "workers.handlers.monitoring.review_model:review_model",
     "review_bets": "workers.handlers.monitoring.review_bets:review_bets",
     "compare_models": "workers.handlers.monitoring.compare_models:compare_models",
+    "archive_outcomes": "workers.handlers.archive_outcomes.archive_outcomes:archive_outcomes",
     "archive_prices": "workers.handlers.archive_prices:archive_prices",
     "settle_bets": "workers.handlers.monitoring.settle_bets:settle_bets",
     "shadow_card": "workers.handlers.prediction.shadow_card:predict_shadow_card",

@@ -16,6 +16,9 @@ from tests.support.acl_server import CLUSTER_USERS, ROLES, USERS
 LEDGER = Path(ledger.__file__).parent
 CALLERS = {
     "admit": ("gateway",),
+    "archive_drop": ("worker",),
+    "archive_due": ("worker",),
+    "archive_publish": ("worker",),
     "backlog": ("worker", "reader", "operator"),
     "cancel": ("producer", "worker", "operator"),
     "claim": ("worker",),

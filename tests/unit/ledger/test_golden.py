@@ -56,6 +56,7 @@ from ledger.contracts.job_reports.monitoring_reports import (
     SequentialTestResult,
     ServedWindow,
 )
+from ledger.contracts.job_reports.outcome_archive_report import OutcomeArchiveReport
 from ledger.contracts.job_reports.price_archive_report import PriceArchiveReport
 from ledger.contracts.job_reports.update_report import (
     Anchoring,
@@ -67,6 +68,7 @@ from ledger.contracts.job_reports.update_report import (
     UpdateVerdict,
 )
 from ledger.contracts.jobs import (
+    ArchiveOutcomes,
     ArchivePrices,
     BacktestPart,
     CheckHealth,
@@ -241,6 +243,8 @@ JOBS: dict[str, Job] = {
         nonce="n",
         deadline=NIGHT,
     ),
+    "job_archive_outcomes_plain": ArchiveOutcomes(),
+    "job_archive_outcomes_full": ArchiveOutcomes(keep_days=7.5, keep_archived_days=730.0, nonce="n", deadline=NIGHT),
     "job_archive_prices_plain": ArchivePrices(),
     "job_archive_prices_full": ArchivePrices(keep_days=7.5, nonce="n", deadline=NIGHT),
     "job_collect_garbage": CollectGarbage(keep_days=30.0, dry_run=True),
@@ -641,6 +645,16 @@ REPORTS: dict[str, Report] = {
         notes=("a note",),
         warnings=("a warning",),
         results={"added": 1, "unchanged": 2, "corrected": 0},
+    ),
+    "report_outcome_archive": OutcomeArchiveReport(
+        archived=26,
+        bytes_written=40_000,
+        merged_files=16,
+        expired=3,
+        outcomes=3100,
+        files=5,
+        bytes=4_000_000,
+        complete=True,
     ),
     "report_price_archive": PriceArchiveReport(
         months=("2098-12", "2099-01"), fights=26, changes=3100, dropped=13, bytes_written=40_000

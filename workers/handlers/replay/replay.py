@@ -46,6 +46,7 @@ _REASONS_BY_KIND: Mapping[str, NotReplayableReason] = {
     "shadow_card": "part_of_another",
     "collect_garbage": "changes_things",
     "archive_prices": "changes_things",
+    "archive_outcomes": "changes_things",
     "settle_bets": "changes_things",
     "update_fight_log": "changes_things",
     "review_model": "results_decided",

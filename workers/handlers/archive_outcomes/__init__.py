@@ -1,0 +1,1 @@
+"""Moving outcomes from the server to the archive."""
