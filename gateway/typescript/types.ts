@@ -52,6 +52,23 @@ export interface AnswerStates {
 }
 
 /**
+ * Move outcomes to the archive that were settled more than `keep_days` ago, or whose retention ends soon.
+ *
+ * They are removed from the server once the archive has them. Outcomes in the archive are removed
+ * `keep_archived_days` after they were settled; by default never.
+ *
+ * `schema_version` is 1: another one is `unsupported_schema`.
+ */
+export interface ArchiveOutcomes {
+  kind: "archive_outcomes";
+  schema_version?: 1;
+  keep_days?: number;
+  keep_archived_days?: number | null;
+  nonce?: string;
+  deadline?: string | null;
+}
+
+/**
  * Write the price histories of all fights into the store, and remove old ones from the server.
  *
  * Removed are those of fights that neither start nor have been read within the last `keep_days`, once the archive
@@ -1238,7 +1255,7 @@ export interface IntervalOptions {
 }
 
 /** A job, by its `kind`. */
-export type Job = PredictCard | TrainEnsemble | Backtest | JudgeModels | CheckHealth | Replay | ReproduceTraining | CollectGarbage | ReviewModel | CompareModels | UpdateModel | ArchivePrices | SettleBets | ReviewBets | UpdateFightLog;
+export type Job = PredictCard | TrainEnsemble | Backtest | JudgeModels | CheckHealth | Replay | ReproduceTraining | CollectGarbage | ReviewModel | CompareModels | UpdateModel | ArchivePrices | ArchiveOutcomes | SettleBets | ReviewBets | UpdateFightLog;
 
 /** One event of a job, on the server's clock. */
 export interface JobEvent {
@@ -1298,8 +1315,8 @@ export interface JobPage {
   cursor?: string | null;
 }
 
-/** State of a job. The last two are about jobs that the ledger does not hold. */
-export type JobState = "cancelled" | "expired" | "failed" | "forgotten" | "queued" | "running" | "succeeded" | "unknown" | "waiting";
+/** State of a job. The last three are about jobs that the server does not hold. */
+export type JobState = "archived" | "cancelled" | "expired" | "failed" | "forgotten" | "queued" | "running" | "succeeded" | "unknown" | "waiting";
 
 /**
  * Current state of a job.
@@ -1328,6 +1345,11 @@ export interface JobStatus {
   after?: string | null;
   /** The newer job of the same card that replaced this one. */
   superseded_by?: string | null;
+  /**
+   * Where an `archived` job is, or the archive in which an `unknown` one may be, because it cannot be read from
+   * here.
+   */
+  archive?: string | null;
 }
 
 /**
@@ -1611,6 +1633,28 @@ export interface Outcome {
   origin?: Provenance | null;
   caller?: string | null;
   superseded_by?: string | null;
+}
+
+/** The report of an `ArchiveOutcomes`. */
+export interface OutcomeArchiveReport {
+  kind: "outcome_archive_report";
+  schema_version?: 1;
+  /** Number of outcomes that were moved. */
+  archived: number;
+  /** Size of the files that were written, also of those that were merged of others. */
+  bytes_written: number;
+  /** Number of files that were merged into larger ones. */
+  merged_files: number;
+  /** Number of outcomes that were removed from the archive by its retention. */
+  expired: number;
+  /** What the archive has now. */
+  outcomes: number;
+  /** What the archive has now. */
+  files: number;
+  /** What the archive has now. */
+  bytes: number;
+  /** False if the time of the job ended before all that was due was moved: the next run goes on. */
+  complete: boolean;
 }
 
 /**
@@ -1948,10 +1992,8 @@ export interface Receipt {
   job_id: string;
   /** False if the same job existed already. */
   created: boolean;
-  /** True if the server confirmed that the job is durable, as was asked for: on disk, or on replicas. */
+  /** True if the server confirmed that the job is on disk. */
   durable: boolean;
-  /** Number of replicas that were asked for and have it; absent if none were. */
-  replicas?: number;
 }
 
 /**
@@ -2013,7 +2055,7 @@ export interface ReplayReport {
 }
 
 /** A report, by its `kind`. */
-export type Report = CardReport | TrainingReport | BacktestReport | JudgementReport | HealthReport | ReplayReport | ShadowReport | PartReport | GarbageReport | ComparisonReport | ReviewReport | UpdateReport | PriceArchiveReport | BetSettlementReport | BetsReport | FightLogReport;
+export type Report = CardReport | TrainingReport | BacktestReport | JudgementReport | HealthReport | ReplayReport | ShadowReport | PartReport | GarbageReport | ComparisonReport | ReviewReport | UpdateReport | PriceArchiveReport | OutcomeArchiveReport | BetSettlementReport | BetsReport | FightLogReport;
 
 /**
  * Recompute a training or a backtest, which takes as long as it did. Keeps no model and moves no alias.
@@ -2730,6 +2772,7 @@ export interface Reports {
   compare_models: ComparisonReport;
   update_model: UpdateReport;
   archive_prices: PriceArchiveReport;
+  archive_outcomes: OutcomeArchiveReport;
   settle_bets: BetSettlementReport;
   review_bets: BetsReport;
   update_fight_log: FightLogReport;
@@ -2737,18 +2780,18 @@ export interface Reports {
 
 /** What each operation takes, and what it answers. */
 export interface Operations {
-  submitJob: { arguments: { "Idempotency-Key"?: string; "X-Correlation-ID"?: string; traceparent?: string; tracestate?: string; durable?: boolean | "replica"; not_before?: string; after?: string; supersede?: boolean; supersedes?: string; body: Job; }; answer: Receipt };
-  listJobs: { arguments: { state?: ("cancelled" | "expired" | "failed" | "forgotten" | "queued" | "running" | "succeeded" | "unknown" | "waiting")[]; kind?: string[]; caller?: string; card?: string; since?: string; until?: string; internal?: boolean; limit?: number; cursor?: string; }; answer: JobPage };
+  submitJob: { arguments: { "Idempotency-Key"?: string; "X-Correlation-ID"?: string; traceparent?: string; tracestate?: string; durable?: boolean; not_before?: string; after?: string; supersede?: boolean; supersedes?: string; body: Job; }; answer: Receipt };
+  listJobs: { arguments: { state?: ("archived" | "cancelled" | "expired" | "failed" | "forgotten" | "queued" | "running" | "succeeded" | "unknown" | "waiting")[]; kind?: string[]; caller?: string; card?: string; since?: string; until?: string; internal?: boolean; limit?: number; cursor?: string; }; answer: JobPage };
   jobStatus: { arguments: { job_id: string; }; answer: JobStatus };
   jobOutcome: { arguments: { job_id: string; wait?: number; }; answer: Outcome | JobStatus };
   jobHistory: { arguments: { job_id: string; }; answer: JobHistory };
   cancelJob: { arguments: { job_id: string; }; answer: JobStatus };
   replayJob: { arguments: { job_id: string; traceparent?: string; tracestate?: string; retrain?: boolean; }; answer: Receipt };
-  submitChain: { arguments: { name: string; "X-Correlation-ID"?: string; traceparent?: string; tracestate?: string; durable?: boolean | "replica"; not_before?: string; after?: string; body: Job[]; }; answer: ChainReply };
+  submitChain: { arguments: { name: string; "X-Correlation-ID"?: string; traceparent?: string; tracestate?: string; durable?: boolean; not_before?: string; after?: string; body: Job[]; }; answer: ChainReply };
   chainStatus: { arguments: { name: string; }; answer: ChainStatus };
   cancelChain: { arguments: { name: string; }; answer: ChainStatus };
   listFeeds: { arguments: Record<string, never>; answer: { feeds: FeedStatus[]; } };
-  submitFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; contributions?: boolean; strict?: boolean; "Idempotency-Key"?: string; "X-Correlation-ID"?: string; traceparent?: string; tracestate?: string; durable?: boolean | "replica"; body: unknown[] | Record<string, unknown>; }; answer: FeedReply };
+  submitFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; contributions?: boolean; strict?: boolean; "Idempotency-Key"?: string; "X-Correlation-ID"?: string; traceparent?: string; tracestate?: string; durable?: boolean; body: unknown[] | Record<string, unknown>; }; answer: FeedReply };
   checkFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; body: unknown[] | Record<string, unknown>; }; answer: CheckReply };
   getPrices: { arguments: { fight_id: string; at?: string; }; answer: PriceHistoryReply };
   listFightChanges: { arguments: { name: string; limit?: number; }; answer: { changes: FightChange[]; pending: FightChange[]; } };
