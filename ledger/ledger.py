@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Self, Unpack
 
+from ledger.archive.job_archive import JobArchive
 from ledger.bets.bet_register import BetRegister
 from ledger.contracts.failures import Failure
 from ledger.contracts.job_state import Durability, JobState, JobStatus, Outcome, Progress, Receipt
@@ -103,6 +104,8 @@ class Ledger:
         Lists of jobs by state, kind, caller, card and time; submissions and outcomes of a range of time; the history of
         a job, and the log lines about it; stored jobs; cards by date with all answers to each; and the jobs that failed
         as `worker_lost`.
+    job_archive
+        The archive of outcomes: what it has, where a job is, and whether it is whole.
     queue_stats, outcome_stats
         Lengths and waiting times of the queues; statistics of recent outcomes.
     outcome_confirmation
@@ -142,6 +145,7 @@ class Ledger:
         self.job_records = JobRecords(server, self._outcomes)
         self.card_answers = CardAnswers(server, self._outcomes)
         self.chains = Chains(server, self.submission, self._outcomes)
+        self.job_archive = JobArchive(server)
         self.dead_letters = DeadLetters(server, self.submission, self._outcomes, self.job_records)
         self.queue_stats = QueueStats(server)
         self.outcome_stats = OutcomeStats(server)

@@ -347,6 +347,15 @@ ALERT_KINDS: tuple[AlertKind, ...] = (
         "after a clock that was wrong: pause and resume the schedule",
     ),
     AlertKind(
+        name="ArchiveBehind",
+        threshold=2 * DAY,
+        for_seconds=0,
+        severity=WARNING,
+        summary="for two days not all outcomes that are due were archived",
+        action="cornerman jobs list --kind archive_outcomes has the runs; see that the schedule runs, a monitoring "
+        "pool is alive, and the store has room",
+    ),
+    AlertKind(
         name="NoRelay",
         threshold=0,
         for_seconds=0,

@@ -30,6 +30,7 @@ COMMANDS = {
     "fight-results": LazyCommand("fight_results", "Manage the results of fights."),
     "fight-log": LazyCommand("feeds.fight_log", "Import fights and results into a fight log."),
     "jobs": LazyCommand("job_lists", "List and search stored jobs, and show the history of one."),
+    "archive": LazyCommand("operations.archive", "Manage the archive of outcomes."),
     "chains": LazyCommand("chains", "Submit, show and cancel chains of jobs."),
     "dead-letters": LazyCommand("operations.dead_letters", "Manage jobs that ended as worker_lost."),
     "quarantine": LazyCommand("operations.quarantine", "Manage queue items that no ledger wrote."),

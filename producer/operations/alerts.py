@@ -64,7 +64,7 @@ COMPUTED = frozenset(
     }
 )
 """Alerts that are computed here; a report of a pool adds only since when."""
-FLEET = COMPUTED | {"StateLags"}
+FLEET = COMPUTED | {"StateLags", "ArchiveBehind"}
 """Alerts about the fleet: several pools report the same one."""
 
 _Value = tuple[str, float, dict[str, str], datetime | None, str]

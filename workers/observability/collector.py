@@ -12,6 +12,7 @@ import psutil
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ledger.archive.job_archive import ArchiveState
 from ledger.contracts.bets import BetAccount
 from ledger.contracts.failures import PermissionDeniedError
 from ledger.contracts.feeds import FeedStatus
@@ -46,6 +47,8 @@ class LedgerSnapshot(Struct, frozen=True):
     feeds: Sequence[FeedStatus] = ()
     schedules: Sequence[ScheduleStatus] = ()
     bets: BetAccount | None = None
+    archive: ArchiveState | None = None
+    archive_lag_seconds: float = 0.0
 
 
 class ChildrenSnapshot(Struct, frozen=True):
@@ -76,6 +79,7 @@ class LedgerObserver:
 
 def snapshot_ledger(ledger: Ledger) -> LedgerSnapshot:
     """Return the state of the ledger, without the lag of states. Raises LedgerUnavailableError."""
+    archive = ledger.job_archive.state()
     aliases = {name: model["digest"] for model in ledger.models.all() for name in model["aliases"]}
     named = dict(sorted(aliases.items())[:MAX_ALIASES])
     return LedgerSnapshot(
@@ -87,7 +91,14 @@ def snapshot_ledger(ledger: Ledger) -> LedgerSnapshot:
         feeds=ledger.feeds.all()[:MAX_FEEDS],
         schedules=ledger.schedules.list(),
         bets=ledger.bets.account(),
+        archive=archive,
+        archive_lag_seconds=0.0 if archive is None else _archive_lag_seconds(ledger, archive),
     )
+
+
+def _archive_lag_seconds(ledger: Ledger, archive: ArchiveState) -> float:
+    since = archive.caught_up_at or archive.written_at
+    return max(0.0, ledger.server.time() - since.timestamp())
 
 
 def _evicts(ledger: Ledger) -> bool:
@@ -173,6 +184,10 @@ def _ledger_gauges(ledger: LedgerSnapshot) -> dict[str, GaugeValues]:
         values["cornerman_schedule_late_seconds"] = {
             (status.schedule.name,): status.late_seconds + status.ahead_seconds for status in ledger.schedules
         }
+    if ledger.archive is not None:
+        values["cornerman_archive_lag_seconds"] = {(): ledger.archive_lag_seconds}
+        values["cornerman_archived_outcomes"] = {(): ledger.archive.outcomes}
+        values["cornerman_archive_bytes"] = {(): ledger.archive.bytes}
     if ledger.bets is not None:
         mode = (ledger.bets.mode,)
         values["cornerman_open_stakes"] = {mode: ledger.bets.open}

@@ -84,6 +84,11 @@ GAUGES: dict[str, GaugeDefinition] = {
     "cornerman_schedule_late_seconds": GaugeDefinition(
         "How long the next slot of a schedule has been due, or is ahead of the server's clock (fleet)", ("schedule",)
     ),
+    "cornerman_archive_lag_seconds": GaugeDefinition(
+        "Time since all outcomes that were due had been archived; absent before the first was (fleet)"
+    ),
+    "cornerman_archived_outcomes": GaugeDefinition("Outcomes in the archive (fleet)"),
+    "cornerman_archive_bytes": GaugeDefinition("Size of the files of the archive (fleet)"),
     "cornerman_state_lag_days": GaugeDefinition(
         "Days since the oldest event that the champion's fighters' state does not contain (fleet)", ("model",)
     ),

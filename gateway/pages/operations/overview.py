@@ -22,6 +22,7 @@ from producer.operations.overview import Overview, overview, pool_state
 
 REFRESH_SECONDS = 5
 TOOLS = {
+    "ArchiveBehind": ("/operations/jobs?kind=archive_outcomes", "Runs of the archive"),
     "DeadLetters": ("/operations/dead-letters", "Dead letters"),
     "DriftAlarm": ("/operations/models", "Models"),
     "FeedBudgetLow": ("/operations#feeds", "Feeds"),

@@ -140,6 +140,7 @@ def test_the_schedules_of_the_operators_guide(run: Run, ledger: Ledger) -> None:
         "model": ["train_ensemble", "judge_models"],
         "bets": ["review_bets"],
         "prices": ["archive_prices"],
+        "archive": ["archive_outcomes"],
         "garbage": ["collect_garbage"],
     }
     for name in kinds:

@@ -55,6 +55,7 @@ COMMANDS = {
     "fight-log",
     "fight-results",
     "jobs",
+    "archive",
     "chains",
     "dead-letters",
     "quarantine",

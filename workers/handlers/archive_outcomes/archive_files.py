@@ -139,21 +139,11 @@ def upload(archive: OutcomeArchive, path: Path, file: ArchivedFile, keys: bytes)
     with archive.reaching():
         archive.folder.put(path, file.name)
         archive.folder.write(keys, file.keys_name)
-    check_file(archive, file)
+    if archive.digest(file) != file.sha256:
+        raise ArchiveUnavailableError(f"{archive.name}/{file.name} cannot be read back as it was written")
     if archive.keys(file) != keys:
         raise ArchiveUnavailableError(f"{archive.name}/{file.keys_name} cannot be read back as it was written")
     return file
-
-
-def check_file(archive: OutcomeArchive, file: ArchivedFile) -> None:
-    """Compare a file in the store with its digest. Raises ArchiveUnavailableError."""
-    with archive.reaching():
-        found = _digest(
-            archive.folder.read_range(file.name, start, min(file.bytes, start + _COMPARED_AT_ONCE))
-            for start in range(0, file.bytes, _COMPARED_AT_ONCE)
-        )
-    if found != file.sha256:
-        raise ArchiveUnavailableError(f"{archive.name}/{file.name} cannot be read back as it was written")
 
 
 def read_back(path: Path) -> Any:
