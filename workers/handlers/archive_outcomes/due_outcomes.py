@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
+from contextlib import suppress
 from typing import NamedTuple
 
+from ledger.compression.stored_values import UnreadableValueError, decompress
 from ledger.contracts.jobs import ROUTES
 from ledger.ledger import Ledger
 
@@ -13,11 +15,11 @@ URGENT_FRACTION = 0.2
 """The last part of the retention, in which an outcome moves even if something may still need it on the server."""
 MAX_ROWS, MAX_BYTES = 20_000, 64 * 2**20
 """Limits of a batch; each batch is one file of a month."""
-_ENTRIES_AT_ONCE, _BYTES_AT_ONCE, _IDS_AT_ONCE = 1_000, 4 * 2**20, 500
+_ENTRIES_AT_ONCE, _BYTES_AT_ONCE, _IDS_AT_ONCE = 1_000, 2**20, 500
 
 
 class DueOutcome(NamedTuple):
-    """A job's record as the server has it, and the fingerprint of what may still change."""
+    """A job's record, with its payload and report uncompressed, and the fingerprint of what may still change."""
 
     job_id: str
     fingerprint: str
@@ -138,4 +140,8 @@ def _read(ledger: Ledger, found: list[bytes]) -> Iterator[DueOutcome]:
     records = ledger.server.transaction(*(("HGETALL", ledger.server.key("job", job_id)) for job_id in job_ids))
     for job_id, fingerprint, record in zip(job_ids, found[1::2], records, strict=True):
         if b"settled" in record:  # otherwise its retention has ended since
+            for name in (b"payload", b"report"):
+                if name in record:
+                    with suppress(UnreadableValueError):  # it is archived as it is, and read back as unreadable
+                        record[name] = decompress(record[name])
             yield DueOutcome(job_id, fingerprint.decode(), record)
