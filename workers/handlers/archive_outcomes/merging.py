@@ -6,12 +6,12 @@ The keys of all files are held, 8 bytes each; of the rows, some of each file.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from ledger.archive.manifest import KEY_BYTES, ArchivedFile
+from ledger.archive.manifest import ArchivedFile
 from ledger.archive.outcome_archive import OutcomeArchive
 from ledger.contracts.failures import ArchiveUnavailableError
 from workers.handlers.archive_outcomes.archive_files import Part, write_files
@@ -42,10 +42,11 @@ def merge(
     Raises ArchiveUnavailableError.
     """
     rows, raw_bytes = sum(file.rows for file in files), sum(file.raw_bytes for file in files)
-    keys = [archive.keys(file) for file in files]
-    compared = _Rows(_merged(archive, files, keys))
+    runs = _runs(files)
+    order = _order(archive, runs)
+    compared = _Rows(_merged(archive, runs, order))
     written: list[ArchivedFile] = []
-    parts = _merged(archive, files, keys)
+    parts = _merged(archive, runs, order)
     for file, _ in write_files(archive, parts, raw_bytes, rows, max(file.level for file in files) + 1):
         for table in archive.batches(file, rows=_READ_AT_ONCE):
             if not compared.take(table.num_rows).equals(table):
@@ -74,27 +75,49 @@ class _Rows:
         return waiting.slice(0, count)
 
 
-def _merged(archive: OutcomeArchive, files: Sequence[ArchivedFile], keys: Sequence[bytes]) -> Iterator[Part]:
-    """Yield the rows of sorted files in the order of their keys."""
-    numbers = [np.frombuffer(each, dtype=">u8") for each in keys]
-    everything: Any = np.concatenate(numbers).astype(np.uint64)
-    source = np.repeat(np.arange(len(files), dtype=np.int32), [len(each) for each in numbers])
-    order = np.argsort(everything, kind="stable")  # stable: rows of one file stay in their order
-    everything, source = everything[order].astype(">u8"), source[order]
-    del order
-    inputs = [_Rows((table, b"") for table in archive.batches(file, rows=_READ_AT_ONCE)) for file in files]
-    for first in range(0, len(source), _ROWS_AT_ONCE):
-        chosen = source[first : first + _ROWS_AT_ONCE]
-        counts = np.bincount(chosen, minlength=len(files))
+def _runs(files: Sequence[ArchivedFile]) -> list[list[ArchivedFile]]:
+    """Return files by run, those of each in the order of their keys: they have none in common."""
+    runs: dict[str, list[ArchivedFile]] = {}
+    for file in sorted(files, key=lambda file: file.first):
+        runs.setdefault(file.run, []).append(file)
+    return list(runs.values())
+
+
+class _Order(NamedTuple):
+    """All keys in order, big-endian, and the number of the run that each comes from."""
+
+    keys: Any
+    sources: Any
+
+
+def _order(archive: OutcomeArchive, runs: Sequence[Sequence[ArchivedFile]]) -> _Order:
+    """Return the order of the rows of all runs; rows of one run stay in their order."""
+    keys: list[Any] = []
+    sources: list[Any] = []
+    for number, files in enumerate(runs):
+        for file in files:
+            keys.append(np.frombuffer(archive.keys(file), dtype=">u8").astype(np.uint64))
+            sources.append(np.full(file.rows, number, dtype=np.uint16))
+    together = np.concatenate(keys)
+    keys.clear()
+    order = np.argsort(together, kind="stable")
+    return _Order(together[order].astype(">u8"), np.concatenate(sources)[order])
+
+
+def _merged(archive: OutcomeArchive, runs: Sequence[Sequence[ArchivedFile]], order: _Order) -> Iterator[Part]:
+    """Yield the rows of all runs in the order of their keys."""
+    inputs = [_Rows((table, b"") for table in _all_rows(archive, files)) for files in runs]
+    for first in range(0, len(order.sources), _ROWS_AT_ONCE):
+        chosen = order.sources[first : first + _ROWS_AT_ONCE]
+        counts = np.bincount(chosen, minlength=len(runs))
         together = pa.concat_tables(
             [rows.take(int(count)) for rows, count in zip(inputs, counts, strict=True) if count]
         )
         places = np.empty(len(chosen), dtype=np.int64)
         places[np.argsort(chosen, kind="stable")] = np.arange(len(chosen))
-        yield together.take(places), everything[first : first + _ROWS_AT_ONCE].tobytes()
+        yield together.take(places), order.keys[first : first + _ROWS_AT_ONCE].tobytes()
 
 
-def keys_in_order(keys: bytes) -> bool:
-    """Return True if keys are sorted."""
-    numbers = np.frombuffer(keys, dtype=">u8").astype(np.uint64)
-    return len(keys) % KEY_BYTES == 0 and bool(np.all(numbers[1:] >= numbers[:-1]))
+def _all_rows(archive: OutcomeArchive, files: Sequence[ArchivedFile]) -> Iterator[pa.Table]:
+    for file in files:
+        yield from archive.batches(file, rows=_READ_AT_ONCE)
