@@ -85,9 +85,10 @@ class FsspecFolder:
         content: bytes = self._filesystem.cat_file(self._at(place), start=start, end=end)
         return content
 
-    def open(self, place: str) -> IO[Any]:
-        """Open a file to be read in any order; each read is a request of its own."""
-        opened: IO[Any] = self._filesystem.open(self._at(place), "rb", cache_type="none")
+    def open(self, place: str, *, whole: bool = False) -> IO[Any]:
+        """Open a file to be read in any order, each read with a request of its own; or `whole`, from begin to end."""
+        cache = "readahead" if whole else "none"
+        opened: IO[Any] = self._filesystem.open(self._at(place), "rb", cache_type=cache)
         return opened
 
     def _appear(self, place: str, write: Callable[[str], None]) -> None:

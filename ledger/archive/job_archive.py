@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -15,6 +15,9 @@ from ledger.archive.records import ARCHIVE, archive_of, archived_records
 from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import ArchiveUnavailableError
 from ledger.server.server import Server, to_datetime
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MAX_LISTED = 10_000
 _LISTED_COLUMNS = (
@@ -143,6 +146,25 @@ class JobArchive:
         chosen = query or ArchiveQuery()
         return heapq.nlargest(limit, self._matching(chosen), key=lambda job: (job.submitted_at, job.job_id))
 
+    def submitted(self, since: datetime, until: datetime, kinds: Sequence[str]) -> Iterator[tuple[datetime, str]]:
+        """Yield the times and ids of the jobs of some kinds submitted from `since` on and before `until`, in order.
+
+        Holds the times and ids of all of them.
+        """
+        import pyarrow as pa
+
+        if self.state() is None:
+            return
+        query = ArchiveQuery(since=since, until=until, kinds=tuple(kinds))
+        bounds = _milliseconds(since, 0), _milliseconds(until, 2**62)
+        found = [table for _, table in self._tables(query, ["submitted_at", "job_id", "kind"], *bounds)]
+        if not found:
+            return
+        together = pa.concat_tables(found).sort_by([("submitted_at", "ascending"), ("job_id", "ascending")])
+        for batch in together.to_batches(max_chunksize=4_096):
+            for row in batch.to_pylist():
+                yield row["submitted_at"], row["job_id"]
+
     def verify(self) -> Iterator[tuple[ArchivedFile, ArchiveFault | None]]:
         """Read every file, and yield it with what is wrong with it."""
         archive, manifest = self.open()
@@ -169,17 +191,23 @@ class JobArchive:
         return archive, manifest
 
     def _matching(self, query: ArchiveQuery) -> Iterator[ArchivedJob]:
-        since, until = _milliseconds(query.since, 0), _milliseconds(query.until, 2**62)
-        archive, manifest = self.open()
         columns = [*_LISTED_COLUMNS, *(["fight_ids"] if query.fight_id else [])]
+        bounds = _milliseconds(query.since, 0), _milliseconds(query.until, 2**62)
+        for file, table in self._tables(query, columns, *bounds):
+            for row in table.to_pylist():
+                fights = row.pop("fight_ids", None) or ()
+                if query.fight_id is None or query.fight_id in fights:
+                    yield ArchivedJob(file=file.name, **(row | {"correlation_id": row["correlation_id"] or None}))
+
+    def _tables(
+        self, query: ArchiveQuery, columns: Sequence[str], since: int, until: int
+    ) -> Iterator[tuple[ArchivedFile, pa.Table]]:
+        """Yield the matching rows of every file that may have some, but for the fight."""
+        archive, manifest = self.open()
         for file in manifest.files:
-            if file.submitted_to < since or file.submitted_from >= until:
-                continue
-            for table in archive.batches(file, columns, rows=4_096):
-                for row in table.filter(_condition(query, since, until)).to_pylist():
-                    if query.fight_id is None or query.fight_id in (row.pop("fight_ids") or ()):
-                        row.pop("fight_ids", None)
-                        yield ArchivedJob(file=file.name, **(row | {"correlation_id": row["correlation_id"] or None}))
+            if file.submitted_to >= since and file.submitted_from < until:
+                for table in archive.batches(file, columns, rows=4_096):
+                    yield file, table.filter(_condition(query, since, until))
 
     @staticmethod
     def _check(archive: OutcomeArchive, file: ArchivedFile) -> None:

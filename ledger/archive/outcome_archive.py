@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _FOOTERS_KEPT = 64
 _MANIFESTS_KEPT = 2
+_BUFFER_BYTES = 64 * 1024
 _COMPARED_AT_ONCE = 8 * 2**20
 _KEYS_AROUND = 2_048
 """How many keys are read around the expected place of one: keys are spread evenly, so few are far from theirs."""
@@ -111,12 +112,8 @@ class OutcomeArchive:
 
     def batches(self, file: ArchivedFile, columns: Sequence[str] | None = None, rows: int = 256) -> Iterator[pa.Table]:
         """Yield the rows of a file in order, some at a time."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        with self.reaching(), self.folder.open(file.name) as opened, pq.ParquetFile(opened) as parquet:
-            for batch in parquet.iter_batches(batch_size=rows, columns=columns, use_threads=False):
-                yield pa.Table.from_batches([batch])
+        with self.reaching(), self.folder.open(file.name, whole=True) as opened:
+            yield from batches_of(opened, columns, rows)
 
     def digest(self, file: ArchivedFile) -> str:
         """Return the SHA-256 digest of a file in the store."""
@@ -203,6 +200,17 @@ class OutcomeArchive:
             ) from error
         except Exception as error:
             raise ArchiveUnavailableError(f"the archive {self.name} cannot be read: {error}") from error
+
+
+def batches_of(source: Any, columns: Sequence[str] | None, rows: int) -> Iterator[pa.Table]:
+    """Yield the rows of an open file, or of one at a path, some at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    # Without a buffer, 20 MB of each file are held.
+    with pq.ParquetFile(source, buffer_size=_BUFFER_BYTES, pre_buffer=False) as parquet:
+        for batch in parquet.iter_batches(batch_size=rows, columns=columns, use_threads=False):
+            yield pa.Table.from_batches([batch])
 
 
 def public_name(url: str) -> str:

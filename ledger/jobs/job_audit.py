@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from ledger.archive.job_archive import JobArchive
 from ledger.archive.records import with_archived
 from ledger.compression.stored_values import decompress
+from ledger.contracts.failures import ArchiveUnavailableError
 from ledger.contracts.job_state import OutcomeDocument
-from ledger.jobs.job_index import MAX_PAGE_JOBS, JobIndex, JobQuery, JobSummary
+from ledger.contracts.jobs import ROUTES
+from ledger.jobs.job_index import (
+    INTERNAL_KINDS,
+    MAX_PAGE_JOBS,
+    SUMMARY_FIELDS,
+    JobIndex,
+    JobQuery,
+    JobSummary,
+    summary_of,
+)
 from ledger.jobs.outcome_reader import OUTCOME_FIELDS, decode_document
 from ledger.server.server import Server, to_datetime
 from ledger.server.stream_ranges import stream_between
 
 _RECORDS_AT_ONCE = 16  # each may have a megabyte
+_SUBMITTED = ("submitted", "digest", "payload")
 
 
 class SubmittedJob(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -62,12 +75,35 @@ class JobAudit:
     jobs leave it with the end of their retention.
     """
 
-    def __init__(self, server: Server, job_index: JobIndex) -> None:
+    def __init__(self, server: Server, job_index: JobIndex, archive: JobArchive) -> None:
         self._server = server
         self._job_index = job_index
+        self._archive = archive
 
     def submissions(self, since: datetime, until: datetime) -> Iterator[SubmittedJob]:
-        """Yield the jobs submitted at or after `since` and before `until`, as far as they are held, oldest first."""
+        """Yield the jobs submitted at or after `since` and before `until`, as far as they are held, oldest first.
+
+        Raises ArchiveUnavailableError if some are archived and cannot be read from here, or were archived meanwhile.
+        """
+        before = self._archive.state()
+        archived = self._archived(since, until)
+        key = lambda job: (job.submitted_at, job.job_id)  # noqa: E731
+        yield from heapq.merge(self._on_server(since, until), archived, key=key)
+        if self._archive.state() != before:
+            raise ArchiveUnavailableError("jobs were archived while the range was read: read it again")
+
+    def _archived(self, since: datetime, until: datetime) -> Iterator[SubmittedJob]:
+        kinds = [kind for kind in ROUTES if kind not in INTERNAL_KINDS]
+        found = self._archive.submitted(since, until, kinds)
+        while chosen := list(islice(found, _RECORDS_AT_ONCE)):
+            ids = [job_id for _, job_id in chosen]
+            unread = [[None] * len(SUMMARY_FIELDS)] * len(ids)
+            records = self._server.run(with_archived(self._server, ids, SUMMARY_FIELDS, unread))
+            yield from self._as_submitted(
+                [summary_of(job_id, [*record, None]) for job_id, record in zip(ids, records, strict=True)]
+            )
+
+    def _on_server(self, since: datetime, until: datetime) -> Iterator[SubmittedJob]:
         # The index is read from its newest end. So the ends of its pages are noted first, and the pages read backwards.
         ends = [until]
         cursor = None
@@ -102,11 +138,11 @@ class JobAudit:
         yield from self._outcomes_of(waiting)
 
     def _as_submitted(self, jobs: Sequence[JobSummary]) -> Iterator[SubmittedJob]:
-        records = self._server.transaction(
-            *(("HMGET", self._server.key("job", job.job_id), "submitted", "digest", "payload") for job in jobs)
-        )
+        ids = [job.job_id for job in jobs]
+        records = self._server.transaction(*(("HMGET", self._server.key("job", job_id), *_SUBMITTED) for job_id in ids))
+        records = self._server.run(with_archived(self._server, ids, _SUBMITTED, records))
         for job, (submitted, digest, payload) in zip(jobs, records, strict=True):
-            if submitted is None or to_datetime(submitted) != job.submitted_at:
+            if submitted is None or digest is None or payload is None or to_datetime(submitted) != job.submitted_at:
                 continue  # its retention ended since it was listed
             yield SubmittedJob(
                 job_id=job.job_id,

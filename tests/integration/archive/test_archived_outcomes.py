@@ -186,6 +186,16 @@ def test_the_queries_of_the_documents_count_archived_outcomes(shop: ArchiveShop)
     assert [(job, fighter, price) for job, _, fighter, price in found] == [("card", "Ana f1", 2.4)]
 
 
+def test_an_audit_has_archived_jobs_in_their_order(shop: ArchiveShop) -> None:
+    shop.settle("a", "b", "c")
+    shop.ledger.submit(CheckHealth(nonce="open"), key="open")
+    bounds = PAST, NIGHT
+    before = list(shop.ledger.job_audit.submissions(*bounds)), list(shop.ledger.job_audit.outcomes(*bounds))
+    shop.archive()
+    assert shop.on_server() == {"open"}
+    assert (list(shop.ledger.job_audit.submissions(*bounds)), list(shop.ledger.job_audit.outcomes(*bounds))) == before
+
+
 def test_operators_find_list_and_verify_the_archive(shop: ArchiveShop) -> None:
     archive = shop.ledger.job_archive
     assert archive.state() is None

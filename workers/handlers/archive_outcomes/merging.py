@@ -1,18 +1,21 @@
 """Merging of files: the rows of many in the order of their keys, a few at a time.
 
-The keys of all files are held, 8 bytes each; of the rows, some of each file.
+The files are copied to a temporary folder, which needs as much disk as they have. Their keys are held, 8 bytes each; of
+the rows, some of each run.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from ledger.archive.manifest import ArchivedFile
-from ledger.archive.outcome_archive import OutcomeArchive
+from ledger.archive.outcome_archive import OutcomeArchive, batches_of
 from ledger.contracts.failures import ArchiveUnavailableError
 from workers.handlers.archive_outcomes.archive_files import Part, write_files
 
@@ -44,22 +47,27 @@ def merge(
     rows, raw_bytes = sum(file.rows for file in files), sum(file.raw_bytes for file in files)
     runs = _runs(files)
     order = _order(archive, runs)
-    compared = _Rows(_merged(archive, runs, order))
     written: list[ArchivedFile] = []
-    parts = _merged(archive, runs, order)
-    for file, _ in write_files(archive, parts, raw_bytes, rows, max(file.level for file in files) + 1):
-        for table in archive.batches(file, rows=_READ_AT_ONCE):
-            if not compared.take(table.num_rows).equals(table):
-                raise ArchiveUnavailableError(f"{archive.name}/{file.name} differs from the files that it was made of")
-        written.append(file)
-        on_progress(sum(each.rows for each in written), rows)
+    with tempfile.TemporaryDirectory(prefix="cornerman-archive-") as folder:
+        with archive.reaching():
+            for file in files:
+                archive.folder.get(file.name, Path(folder) / file.name)
+        compared = _Rows(_merged(Path(folder), runs, order))
+        parts = _merged(Path(folder), runs, order)
+        for file, path in write_files(archive, parts, raw_bytes, rows, max(file.level for file in files) + 1):
+            for table in batches_of(str(path), None, _READ_AT_ONCE):
+                if not compared.take(table.num_rows).equals(table):
+                    raise ArchiveUnavailableError(f"{file.name} differs from the files that it was made of")
+            written.append(file)
+            on_progress(sum(each.rows for each in written), rows)
     if sum(file.rows for file in written) != rows:
         raise ArchiveUnavailableError(f"{rows:,} rows of {archive.name} became another number when they were merged")
+    pa.default_memory_pool().release_unused()
     return written
 
 
 class _Rows:
-    """The rows of an iterator of parts, taken in numbers of the caller's choice."""
+    """The rows of an iterator of tables, taken in numbers of the caller's choice."""
 
     def __init__(self, parts: Iterator[Part]) -> None:
         self._parts = parts
@@ -104,9 +112,9 @@ def _order(archive: OutcomeArchive, runs: Sequence[Sequence[ArchivedFile]]) -> _
     return _Order(together[order].astype(">u8"), np.concatenate(sources)[order])
 
 
-def _merged(archive: OutcomeArchive, runs: Sequence[Sequence[ArchivedFile]], order: _Order) -> Iterator[Part]:
+def _merged(folder: Path, runs: Sequence[Sequence[ArchivedFile]], order: _Order) -> Iterator[Part]:
     """Yield the rows of all runs in the order of their keys."""
-    inputs = [_Rows((table, b"") for table in _all_rows(archive, files)) for files in runs]
+    inputs = [_Rows((table, b"") for table in _all_rows(folder, files)) for files in runs]
     for first in range(0, len(order.sources), _ROWS_AT_ONCE):
         chosen = order.sources[first : first + _ROWS_AT_ONCE]
         counts = np.bincount(chosen, minlength=len(runs))
@@ -118,6 +126,6 @@ def _merged(archive: OutcomeArchive, runs: Sequence[Sequence[ArchivedFile]], ord
         yield together.take(places), order.keys[first : first + _ROWS_AT_ONCE].tobytes()
 
 
-def _all_rows(archive: OutcomeArchive, files: Sequence[ArchivedFile]) -> Iterator[pa.Table]:
+def _all_rows(folder: Path, files: Sequence[ArchivedFile]) -> Iterator[pa.Table]:
     for file in files:
-        yield from archive.batches(file, rows=_READ_AT_ONCE)
+        yield from batches_of(str(folder / file.name), None, _READ_AT_ONCE)
