@@ -1992,8 +1992,10 @@ export interface Receipt {
   job_id: string;
   /** False if the same job existed already. */
   created: boolean;
-  /** True if the server confirmed that the job is on disk. */
+  /** True if the server confirmed that the job is durable, as was asked for: on disk, or on replicas. */
   durable: boolean;
+  /** Number of replicas that were asked for and have it; absent if none were. */
+  replicas?: number;
 }
 
 /**
@@ -2780,18 +2782,18 @@ export interface Reports {
 
 /** What each operation takes, and what it answers. */
 export interface Operations {
-  submitJob: { arguments: { "Idempotency-Key"?: string; "X-Correlation-ID"?: string; traceparent?: string; tracestate?: string; durable?: boolean; not_before?: string; after?: string; supersede?: boolean; supersedes?: string; body: Job; }; answer: Receipt };
+  submitJob: { arguments: { "Idempotency-Key"?: string; "X-Correlation-ID"?: string; traceparent?: string; tracestate?: string; durable?: boolean | "replica"; not_before?: string; after?: string; supersede?: boolean; supersedes?: string; body: Job; }; answer: Receipt };
   listJobs: { arguments: { state?: ("archived" | "cancelled" | "expired" | "failed" | "forgotten" | "queued" | "running" | "succeeded" | "unknown" | "waiting")[]; kind?: string[]; caller?: string; card?: string; since?: string; until?: string; internal?: boolean; limit?: number; cursor?: string; }; answer: JobPage };
   jobStatus: { arguments: { job_id: string; }; answer: JobStatus };
   jobOutcome: { arguments: { job_id: string; wait?: number; }; answer: Outcome | JobStatus };
   jobHistory: { arguments: { job_id: string; }; answer: JobHistory };
   cancelJob: { arguments: { job_id: string; }; answer: JobStatus };
   replayJob: { arguments: { job_id: string; traceparent?: string; tracestate?: string; retrain?: boolean; }; answer: Receipt };
-  submitChain: { arguments: { name: string; "X-Correlation-ID"?: string; traceparent?: string; tracestate?: string; durable?: boolean; not_before?: string; after?: string; body: Job[]; }; answer: ChainReply };
+  submitChain: { arguments: { name: string; "X-Correlation-ID"?: string; traceparent?: string; tracestate?: string; durable?: boolean | "replica"; not_before?: string; after?: string; body: Job[]; }; answer: ChainReply };
   chainStatus: { arguments: { name: string; }; answer: ChainStatus };
   cancelChain: { arguments: { name: string; }; answer: ChainStatus };
   listFeeds: { arguments: Record<string, never>; answer: { feeds: FeedStatus[]; } };
-  submitFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; contributions?: boolean; strict?: boolean; "Idempotency-Key"?: string; "X-Correlation-ID"?: string; traceparent?: string; tracestate?: string; durable?: boolean; body: unknown[] | Record<string, unknown>; }; answer: FeedReply };
+  submitFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; contributions?: boolean; strict?: boolean; "Idempotency-Key"?: string; "X-Correlation-ID"?: string; traceparent?: string; tracestate?: string; durable?: boolean | "replica"; body: unknown[] | Record<string, unknown>; }; answer: FeedReply };
   checkFeed: { arguments: { price_format: "american" | "decimal"; model?: string; deadline?: string; priced_at?: string; devig_method?: "logarithmic" | "odds_ratio" | "power" | "proportional" | "shin"; debutant?: string[]; max_quote_age_seconds?: number; quote_age_limit_seconds?: number; body: unknown[] | Record<string, unknown>; }; answer: CheckReply };
   getPrices: { arguments: { fight_id: string; at?: string; }; answer: PriceHistoryReply };
   listFightChanges: { arguments: { name: string; limit?: number; }; answer: { changes: FightChange[]; pending: FightChange[]; } };
