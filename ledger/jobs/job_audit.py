@@ -97,7 +97,7 @@ class JobAudit:
         found = self._archive.submitted(since, until, kinds)
         while chosen := list(islice(found, _RECORDS_AT_ONCE)):
             ids = [job_id for _, job_id in chosen]
-            unread = [[None] * len(SUMMARY_FIELDS)] * len(ids)
+            unread: list[list[bytes | None]] = [[None] * len(SUMMARY_FIELDS)] * len(ids)
             records = self._server.run(with_archived(self._server, ids, SUMMARY_FIELDS, unread))
             yield from self._as_submitted(
                 [summary_of(job_id, [*record, None]) for job_id, record in zip(ids, records, strict=True)]

@@ -57,10 +57,10 @@ class ArchiveShop:
         return OutcomeArchive.at(self.place, folder.decode()).manifest(name.decode()) if name else None
 
 
-def handler_context(ledger: Ledger) -> Any:
+def handler_context(ledger: Ledger, data: Path = Path("/nonexistent")) -> Any:
     """Return the context of a handler in this process."""
     return SimpleNamespace(
-        settings=WorkerSettings(data=Path("/nonexistent")),
+        settings=WorkerSettings(data=data),
         ledger=ledger,
         progress=lambda *_: None,
         remaining_seconds=lambda: 1000.0,

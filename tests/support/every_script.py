@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from msgspec.structs import replace
 
@@ -23,7 +25,9 @@ from ledger.models.fight_results import FightResult
 from ledger.models.fighter_directories import FighterDirectory
 from ledger.operations.tokens import CallerLimits
 from ledger.webhooks.delivery_queue import DeliveryResult
+from tests.support.archives import ALL_DUE, handler_context
 from tests.support.claims import FAILURE, OWNER, REPORT, claim_one
+from workers.handlers.archive_outcomes.archive_outcomes import archive_outcomes
 
 NOW = datetime.now(UTC)
 SOON = NOW + timedelta(days=1)
@@ -46,6 +50,7 @@ def use_every_script(ledger: Ledger) -> None:
     use_bets_and_models(ledger)
     use_schedules(ledger)
     use_webhooks(ledger)
+    use_archive(ledger)
 
 
 def use_jobs(ledger: Ledger) -> None:
@@ -189,3 +194,9 @@ def use_webhooks(ledger: Ledger) -> None:
     ledger.webhooks.test(hook)
     ledger.webhook_queue.release("relay", [replace(held)], ends=True)
     ledger.webhooks.delete(hook)
+
+
+def use_archive(ledger: Ledger) -> None:
+    """Move outcomes to an archive."""
+    with TemporaryDirectory() as folder:
+        assert archive_outcomes(ALL_DUE, handler_context(ledger, Path(folder))).archived

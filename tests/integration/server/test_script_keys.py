@@ -21,8 +21,8 @@ from tests.support.monitored_scripts import ScriptCall, monitored
 
 LUA = Path(ledger.ledger.__file__).parent / "lua"
 HEADER = 11
-FINDS = {"record_prices"}
-"""Scripts that find names among arguments, whose number they learn from them."""
+FINDS = {"record_prices", "archive_due"}
+"""Scripts that find names among arguments, whose number or meaning they learn from them."""
 ROOT = "{shop}"
 
 
