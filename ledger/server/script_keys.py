@@ -116,9 +116,14 @@ def keys_of(script: str, root: str) -> Keys:
         named = [guard]
         for start, first, end in single:
             if first < len(args) and (word := args[first]):
-                named.append(f"{start}{word}{end}")
+                named.append(f"{start}{_text(word)}{end}")
         for start, first, step, end in many:
-            named += [f"{start}{word}{end}" for word in dict.fromkeys(args[first::step])]
+            named += [f"{start}{_text(word)}{end}" for word in dict.fromkeys(args[first::step])]
         return named
 
     return keys
+
+
+def _text(word: Any) -> Any:
+    """Return an argument as a part of a name: what was read from the server is bytes."""
+    return word.decode() if isinstance(word, bytes) else word

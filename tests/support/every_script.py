@@ -54,7 +54,8 @@ def use_every_script(ledger: Ledger) -> None:
 
 
 def use_jobs(ledger: Ledger) -> None:
-    """Take jobs through all their states."""
+    """Connect, and take jobs through all their states."""
+    ledger.server.run(ledger.server.greet())
     ledger.submit(card(), key="older", caller="odds")
     ledger.submit(card(prices=2.5), key="card", caller="odds", supersede=True)
     claim = claim_one(ledger)
@@ -86,6 +87,12 @@ def use_jobs(ledger: Ledger) -> None:
     ledger.dead_letters.requeue("poison")
     ledger.dead_letters.purge_many(["poison"])
     assert ledger.queue_stats.backlog().queues
+    counts = ledger.server.key("counts")
+    ledger.server.execute("HSET", counts, "durability", "disk")
+    ledger.submit(CheckHealth(nonce="shown"), key="shown")
+    assert all(ledger.settle(claim, REPORT) for claim in ledger.claim("predict", OWNER, 10))
+    assert ledger.outcome_confirmation.confirm().shown >= 1
+    ledger.server.execute("HDEL", counts, "durability")
 
 
 def use_operations(ledger: Ledger) -> None:

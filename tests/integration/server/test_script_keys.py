@@ -28,7 +28,7 @@ ROOT = "{shop}"
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with running_cluster(tmp_path_factory.mktemp("cluster"), replicas=0) as found:
+    with running_cluster(tmp_path_factory.mktemp("cluster"), replicas=0, options={"appendonly": "yes"}) as found:
         yield found
 
 
