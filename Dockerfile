@@ -10,7 +10,7 @@ COPY ledger ledger
 COPY producer producer
 COPY workers workers
 # Compiled here, because the runtime user cannot write next to the sources and would compile them at each start.
-RUN /venv/bin/pip install --no-cache-dir --constraint constraints.txt '.[feed,http,workers]' \
+RUN /venv/bin/pip install --no-cache-dir --constraint constraints.txt '.[feed,http,tracing,workers]' \
     && /venv/bin/python -m compileall -q /venv/lib \
     && NUMBA_CACHE_DIR=/kernels /venv/bin/python -m engine.selftest ensemble \
     && /venv/bin/pip uninstall --yes pip setuptools

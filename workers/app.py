@@ -39,6 +39,7 @@ from workers.settings import WorkerSettings
 from workers.supervisor.preload import preload
 from workers.supervisor.shutdown import enforce_shutdown
 from workers.supervisor.supervisor import Supervisor
+from workers.tracing.job_tracing import JobTracing
 
 CANNOT_START = 70  # as in sysexits.h: EX_SOFTWARE
 
@@ -46,7 +47,7 @@ CANNOT_START = 70  # as in sysexits.h: EX_SOFTWARE
 def create_app(settings: WorkerSettings, handlers: HandlerRegistry) -> Celery:
     """Return the app of one pool; a process has one."""
     pin_environment()
-    pool = WorkerPool(settings, handlers)
+    pool = WorkerPool(settings, handlers, tracing=JobTracing.from_environment())
     app = Celery("cornerman", set_as_current=False)
     app.conf.update(configuration(settings))
     # A doorbell for which no child has memory is left to other pools. The liveness probe is always consumed.

@@ -15,6 +15,7 @@ from gateway.metrics import RequestMetrics
 from gateway.problems import PROBLEM_TYPE, ProblemError, problem_reply
 from gateway.security.access import check_host, check_origin
 from gateway.security.caller import Caller
+from ledger.contracts.trace_context import TraceContext
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -81,7 +82,10 @@ class RequestContext:
         request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
         reply = _Reply(send, request_id)
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        bound = {"request_id": request_id}
+        if (trace := TraceContext.from_headers(headers.get("traceparent", ""))) is not None:
+            bound["trace_id"] = trace.trace_id
+        with structlog.contextvars.bound_contextvars(**bound):
             try:
                 await self._check(scope, headers)
             except Exception as error:  # noqa: BLE001 - every error gets its response

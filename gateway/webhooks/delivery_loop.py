@@ -195,7 +195,7 @@ class DeliveryLoop:
             return DeliveryResult(due=due, verdict="back")
         started_seconds = time.monotonic()
         headers = signed_headers(plan.secrets, message.message_id, int(time.time()), message.body)
-        response = await self._sender.post(plan.definition.url, headers, message.body)
+        response = await self._sender.post(plan.definition.url, {**headers, **message.trace_headers}, message.body)
         step = self._next_step(response, due)
         return self._settled(due, message, response, step, time.monotonic() - started_seconds)
 

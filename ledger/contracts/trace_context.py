@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 MAX_STATE_CHARACTERS = 512
 """Of a `tracestate`, which every participant has to pass on up to this length; a longer one is dropped."""
@@ -42,6 +42,10 @@ class TraceContext(Struct, frozen=True):
     def sampled(self) -> bool:
         """True if the spans of this trace are to be sent."""
         return bool(self.flags & _SAMPLED)
+
+    def with_sampling(self, sampled: bool) -> TraceContext:
+        """Return the same context, sampled or not."""
+        return structs.replace(self, flags=self.flags | _SAMPLED if sampled else self.flags & ~_SAMPLED)
 
     @property
     def traceparent(self) -> str:

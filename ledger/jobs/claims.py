@@ -51,6 +51,8 @@ class Claim(Struct, frozen=True, kw_only=True):
         When the job was queued if it had to wait for a time or another job, None if it was queued at submission.
     trace
         The trace context of its submission, None if there was none.
+    span
+        The span of this attempt, if this worker's pool sends spans.
     chain
         '<number>/<jobs> <name>' if it was submitted as a part of a chain.
     history
@@ -77,6 +79,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     caller: str | None = None
     queued_at: datetime | None = None
     trace: TraceContext | None = None
+    span: TraceContext | None = None
     chain: str | None = None
     history: bytes = b""
     snooze_note: bytes = b""
@@ -110,6 +113,7 @@ class RunningJob(Struct, frozen=True, kw_only=True):
     time_limit_seconds: float
     correlation_id: str | None = None
     caller: str | None = None
+    trace: TraceContext | None = None
 
 
 class Settlement(Struct, frozen=True):
@@ -153,6 +157,7 @@ class ReapCounts(Struct, frozen=True):
     """Counts of one `reap`: jobs by what became of them, and doorbells that were rung.
 
     `prepares`: 1 if outcomes wait for the disk or for replicas, so that a pool has to confirm them.
+    `expired_leases` are the claims, as job and fence, that no worker renewed: those of `requeued` and `lost`.
     """
 
     requeued: int
@@ -160,6 +165,7 @@ class ReapCounts(Struct, frozen=True):
     expired: int
     rung: int
     prepares: int = 0
+    expired_leases: tuple[tuple[str, int], ...] = ()
 
 
 class Claims:
@@ -321,6 +327,7 @@ class Claims:
                 time_limit_seconds=float(time_limit),
                 correlation_id=correlation.decode() or None,
                 caller=caller.decode() if caller else None,
+                trace=TraceContext.from_stored(trace.decode()) if trace else None,
             )
             for (
                 job_id,
@@ -334,16 +341,17 @@ class Claims:
                 correlation,
                 lease_until,
                 caller,
+                trace,
             ) in records
         ]
 
     def reap(self, *, leases: bool = True) -> ReapCounts:
         """Implement `Ledger.reap`."""
-        return ReapCounts(
-            *self._server.run_script(
-                "reap", round(self._server.settings.notify_retry_seconds * 1000), int(leases), *QUEUES
-            )
-        )
+        wait_ms = round(self._server.settings.notify_retry_seconds * 1000)
+        *counts, claims = self._server.run_script("reap", wait_ms, int(leases), *QUEUES)
+        requeued, lost, expired, rung, prepares = counts
+        ended = tuple((job_id.decode(), int(fence)) for job_id, fence in claims)
+        return ReapCounts(requeued, lost, expired, rung, prepares, ended)
 
 
 def _payload_of(stored: bytes) -> bytes:

@@ -107,7 +107,7 @@ class JobHistories:
         failure, origin, history, requeued_as, requeued_from, log = values[len(SUMMARY_FIELDS) :]
         code, reason = _code_and_reason(failure)
         job = summary_of(job_id, [*values[: len(SUMMARY_FIELDS)], code])
-        dropped, claims = _claims_in((history or b"").decode(errors="replace"))
+        dropped, claims = claims_in((history or b"").decode(errors="replace"))
         dropped_lines, lines = lines_in(log)
         submitted = JobEvent(event=JobEventKind.SUBMITTED, at=job.submitted_at, caller=job.caller)
         return JobHistory(
@@ -140,7 +140,7 @@ def _provenance_in(text: bytes | None) -> Provenance | None:
     return None
 
 
-def _claims_in(history: str) -> tuple[int, list[JobEvent]]:
+def claims_in(history: str) -> tuple[int, list[JobEvent]]:
     """Return the stored events, and how many before them were dropped."""
     dropped = 0
     events: list[JobEvent] = []

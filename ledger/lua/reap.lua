@@ -5,7 +5,8 @@
 -- arg(1) how long a queue may wait before its doorbell is rung again (ms)
 -- arg(2) '1' to end expired leases; '0' from a pool that has not reaped for a while: other pools may not have either
 -- arg(3..) queues
--- Reply: {requeued, lost, expired, rung, '1' if outcomes wait for the disk or for replicas, else '0'}
+-- Reply: {requeued, lost, expired, rung, 1 if outcomes wait for the disk or for replicas, else 0,
+--         {{id, fence}, ...} of those whose leases have expired}
 
 allow_writes_when_full()
 shift_leases()
@@ -14,10 +15,11 @@ local reply = earlier_reply()
 if reply then
   return reply
 end
-local requeued, lost, expired, rung = 0, 0, 0, 0
+local requeued, lost, expired, rung, claims = 0, 0, 0, 0, {}
 
 local max_leases = arg(2) == '1' and 1000 or 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'leases', '-inf', now_text, 'LIMIT', 0, max_leases)) do
+  claims[#claims + 1] = { id, get_field(id, 'fence') or '0' }
   local state = worker_lost(id, 'lease_expired', 'no worker renewed the lease')
   if state == 'queued' then
     requeued = requeued + 1
@@ -51,5 +53,5 @@ settle_successors()
 redis.call('XTRIM', ns .. 'outcomes', 'MINID', digits(math.max(now - retention, 0)))
 redis.call('ZREMRANGEBYSCORE', ns .. 'dead', '-inf', digits(now - retention))
 local prepares = redis.call('HGET', ns .. 'counts', 'durability') or redis.call('EXISTS', ns .. 'prepared') == 1
-local answer = { requeued, lost, expired, rung, prepares and 1 or 0 }
+local answer = { requeued, lost, expired, rung, prepares and 1 or 0, claims }
 return requeued + lost + expired > 0 and keep_reply(answer) or answer

@@ -17,6 +17,7 @@ from msgspec import Raw, Struct
 
 from ledger.archive.records import with_archived
 from ledger.compression.stored_values import decompress
+from ledger.contracts.trace_context import TraceContext
 from ledger.contracts.webhooks import (
     MissedEvent,
     MissedOutcomes,
@@ -41,6 +42,7 @@ _FIELDS = (
     "origin",
     "caller",
     "card",
+    "trace",
 )
 _JOB, _MISSED, _TEST = "j", "m", "t"
 
@@ -62,13 +64,21 @@ class StoredOutcome(Struct, frozen=True, kw_only=True):
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """One event as it is posted. `message_id` is the header `webhook-id`."""
+    """One event as it is posted. `message_id` is the header `webhook-id`, `trace` the trace of the job."""
 
     message_id: str
     type: str
     body: bytes
     job_id: str | None = None
     card_id: str | None = None
+    trace: TraceContext | None = None
+
+    @property
+    def trace_headers(self) -> dict[str, str]:
+        """The headers that name the trace, for the spans of the receiver; none if the job has no trace."""
+        if self.trace is None:
+            return {}
+        return {"traceparent": self.trace.traceparent} | ({"tracestate": self.trace.state} if self.trace.state else {})
 
 
 class _Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -216,6 +226,7 @@ def _outcome_message(server: Server, job_id: str) -> Message | None:
         body=msgspec.json.encode(event),
         job_id=job_id,
         card_id=stored.card_id,
+        trace=TraceContext.from_stored(record["trace"].decode()) if record.get("trace") else None,
     )
 
 

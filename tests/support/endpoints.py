@@ -17,10 +17,10 @@ HASTY = {
 Values = dict[str, dict[frozenset[tuple[str, str]], float]]
 
 
-def get(address: str, path: str) -> tuple[int, str]:
+def get(address: str, path: str, **headers: str) -> tuple[int, str]:
     connection = http.client.HTTPConnection(address, timeout=10)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=headers)
         response = connection.getresponse()
         return response.status, response.read().decode()
     finally:

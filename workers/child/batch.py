@@ -26,7 +26,7 @@ from workers.child.batch_size import BATCH_SECONDS
 from workers.child.shadow_submission import submit_shadows
 from workers.jobs.retry import retry_until_available
 from workers.logs.job_lines import JobLineWriter, job_line
-from workers.pool.event_pipe import CardMetrics, EventPipe, attempt_ended
+from workers.pool.event_pipe import CardMetrics, Event, EventPipe, attempt_ended, attempt_finished
 from workers.pool.vital_threads import LoopErrors, start_critical_thread
 
 LONG_JOB_SECONDS = 0.1
@@ -106,6 +106,7 @@ class Batch:
             batch = self._finished[:]
             if not batch:
                 return
+            began_seconds = time.monotonic()
             accepted = retry_until_available(
                 lambda: self._ledger.settle_batch([finished.settlement for finished in batch])
             )
@@ -113,17 +114,19 @@ class Batch:
             del self._finished[: len(batch)]
             self._bytes = 0
             with self._log_errors.caught():
-                self._log_and_count(batch, outcomes)
+                self._log_and_count(batch, outcomes, began_seconds)
             answered = [job for job, outcome in zip(batch, outcomes, strict=True) if outcome == "succeeded"]
             submit_shadows(self._ledger, [(job.claim, job.settlement) for job in answered])
 
-    def _log_and_count(self, batch: Sequence[CompletedJob], outcomes: Sequence[str]) -> None:
+    def _log_and_count(self, batch: Sequence[CompletedJob], outcomes: Sequence[str], began_seconds: float) -> None:
+        settled = (began_seconds, len(batch))
         ended = [*zip(batch, outcomes, strict=True)]
         self._lines.write(
             [job_line(job.claim, outcome, run_seconds=job.run_seconds, model=job.model) for job, outcome in ended]
         )
-        attempts = []
+        attempts: list[Event] = []
         for job, outcome in ended:
+            attempts += attempt_finished(job.claim, outcome, model=job.model, settled=settled)
             figures = job.measure() if job.measure is not None and outcome == "succeeded" else None
             attempts.append(attempt_ended(job.claim, outcome, job.run_seconds, figures))
         self._telemetry.send(*attempts)
@@ -137,6 +140,8 @@ class Batch:
             # On an error the supervisor releases what an idle or dead child holds.
             with suppress(LedgerUnavailableError, PermissionDeniedError):
                 self._ledger.release_many(untouched, ring=ring, reason=reason)
+                for claim in untouched:
+                    self._telemetry.send(*attempt_finished(claim, "released", reason=reason))
                 structlog.get_logger("cornerman").info("claims released", jobs=len(untouched), reason=reason)
 
     def _maintain(self) -> None:

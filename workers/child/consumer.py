@@ -16,6 +16,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import structlog
@@ -28,6 +29,7 @@ from workers.child.executor import Executor, ShutdownRequested
 from workers.child.memory_admission import MemoryAdmission
 from workers.child.self_test import SelfTester
 from workers.models.model_cache import ModelCache, load_manager
+from workers.pool.event_pipe import attempt_finished
 from workers.pool.liveness_probe import answer_liveness_probe
 from workers.pool.pool import WorkerPool, serves_predictions
 
@@ -72,7 +74,7 @@ class ChildConsumer:
                     reason = "not enough memory for a typical job" if not reserved else "the child must claim no more"
                     self._release(claims, reason)
                     return
-                self._process_backlog(queue, claims or self._ledger.claim(queue, self._owner), until_seconds)
+                self._process_backlog(queue, claims or self._claim(queue), until_seconds)
             claims = self._wait_for_claim(queue, until_seconds)
             if not claims:
                 return
@@ -82,6 +84,8 @@ class ChildConsumer:
     def _release(self, claims: list[Claim], reason: str) -> None:
         if claims:
             self._ledger.release_many(claims, ring=True, reason=reason)
+            ended = (attempt_finished(claim, "released", reason=reason) for claim in claims)
+            self._pool.event_pipe.send(*chain.from_iterable(ended))
             structlog.get_logger("cornerman").info("claims released", jobs=len(claims), reason=reason)
 
     def _process_backlog(self, queue: str, claims: list[Claim], until_seconds: float) -> None:
@@ -98,7 +102,7 @@ class ChildConsumer:
             if not waiting or now_seconds >= until_seconds or self._admission.should_stop_claiming:
                 return
             timing = BatchTiming(len(claims), now_seconds - started_seconds, waiting)
-            claims = self._ledger.claim(queue, self._owner, next_batch_size(timing, max_size))
+            claims = self._claim(queue, next_batch_size(timing, max_size))
 
     def _wait_for_claim(self, queue: str, until_seconds: float) -> list[Claim]:
         """Wait for a claim and return it; empty if Celery needs the child, or if memory is short.
@@ -116,8 +120,23 @@ class ChildConsumer:
             if item not in (None, DOORBELL):
                 quarantine_with(self._pool.settings.ledger)(queue, item)
             if claims:
-                return claims
+                return self._begun(claims)
         return []
+
+    def _claim(self, queue: str, limit: int = 1) -> list[Claim]:
+        return self._begun(self._ledger.claim(queue, self._owner, limit))
+
+    def _begun(self, claims: list[Claim]) -> list[Claim]:
+        """Return claims with the spans of their attempts, if spans are sent."""
+        if self._pool.tracing is None or not claims:
+            return claims
+        try:
+            begun, events = self._pool.tracing.begin(claims, self._owner)
+        except Exception:  # noqa: BLE001 - whatever it is, the jobs run, without spans
+            structlog.get_logger("cornerman").exception("spans not begun")
+            return claims
+        self._pool.event_pipe.send(*events)
+        return begun
 
     @cached_property
     def _only_queue(self) -> str | None:

@@ -53,7 +53,7 @@ from workers.jobs.retry import retry_until_available
 from workers.logs.job_lines import JobLineWriter, job_line
 from workers.logs.setup import LogLevels, job_log_context, loss_outcome, traceback_locations
 from workers.models.model_cache import ModelCache
-from workers.pool.event_pipe import CardMetrics, attempt_ended
+from workers.pool.event_pipe import CardMetrics, attempt_ended, attempt_finished
 from workers.pool.memory_attribution import started_near_baseline
 from workers.pool.pool import WorkerPool
 
@@ -119,7 +119,10 @@ class Executor:
         if ending.settlement is None:
             line = job_line(claim, ending.outcome, run_seconds=run_seconds, model=ending.model, reason=ending.reason)
             self._lines.write([line])
-            self._pool.event_pipe.send(attempt_ended(claim, ending.outcome, run_seconds, None))
+            self._pool.event_pipe.send(
+                attempt_ended(claim, ending.outcome, run_seconds, None),
+                *attempt_finished(claim, ending.outcome, reason=ending.reason, model=ending.model),
+            )
         else:
             finished = CompletedJob(claim, ending.settlement, ending.outcome, ending.model, run_seconds, ending.measure)
             self._batch.add(finished)

@@ -25,7 +25,7 @@ def submit_shadows(ledger: Ledger, answered: Sequence[tuple[Claim, Settlement]])
             ShadowCard(
                 card=claim.job_id, deadline=datetime.fromtimestamp(settlement.prediction_page.start_ms / 1000, UTC)
             ),
-            claim.caller,
+            claim,
         )
         for claim, settlement in answered
         if claim.kind == "predict_card"
@@ -38,7 +38,8 @@ def submit_shadows(ledger: Ledger, answered: Sequence[tuple[Claim, Settlement]])
             ledger.submission.submit_shadows(
                 [shadow for shadow, _ in shadows],
                 min_seconds=MIN_LEAD_SECONDS,
-                callers=[caller for _, caller in shadows],
+                callers=[claim.caller for _, claim in shadows],
+                traces=[claim.span or claim.trace for _, claim in shadows],
             )
     except Exception as error:  # noqa: BLE001 - the live answers stand, whatever happens to their shadows
         jobs = [shadow.card for shadow, _ in shadows]

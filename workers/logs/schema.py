@@ -29,8 +29,10 @@ class JobLine(LogLine, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `outcome` is `succeeded`, a failure's code, or what became of the claim: `released` (queued again, the attempt does
     not count), `parked` (the same, at a later time or when resumed), `requeued` (the attempt counts), `refused`
     (another outcome of the job stands). `reason` is the reason for a release. `model` is the digest of the model that
-    answered, or the requested name. `peak_memory_mb` is the child's peak since it started, in MiB. The supervisor's
-    lines, about attempts whose child is gone, lack the values that only the child knew.
+    answered, or the requested name.
+    `trace_id` is the trace that the job belongs to, `span_id` the span of the attempt if the pool sends spans.
+    `peak_memory_mb` is the child's peak since it started, in MiB. The supervisor's lines, about attempts
+    whose child is gone, lack the values that only the child knew.
     """
 
     job_id: str
@@ -41,6 +43,8 @@ class JobLine(LogLine, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: str | None = None
     correlation_id: str | None = None
     caller: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
     queue_wait_seconds: float | None = None
     run_seconds: float | None = None
     peak_memory_mb: float | None = None

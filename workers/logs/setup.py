@@ -34,11 +34,13 @@ from workers.settings import WorkerSettings
 RENDERED = "rendered"
 """Attribute of a record whose message is already rendered as JSON lines."""
 
-# Replaced by the canonical line: doorbells received and done, children started, doorbells lost.
+# Replaced by lines of ours: doorbells received and done, children started, doorbells lost; spans not sent.
 _MIN_LEVELS = {
     "celery.worker.strategy": logging.WARNING,
     "celery.app.trace": logging.WARNING,
     "multiprocessing": logging.WARNING,
+    # Its exporter repeats each failure; ours is logged once while it lasts.
+    "opentelemetry": logging.CRITICAL,
     "celery.worker.request": logging.CRITICAL,
 }
 
@@ -135,7 +137,7 @@ class LogLevels:
 
 @contextmanager
 def job_log_context(claim: Claim) -> Iterator[None]:
-    """Add the job's id, correlation id and caller to every line that this thread logs in the block."""
+    """Add the job's id, correlation id, caller and trace to every line that this thread logs in the block."""
     global _running_claim
     before, _running_claim = _CLAIM.set(claim), claim
     try:
@@ -182,6 +184,7 @@ def canonical_line(
         "model": model,
         "correlation_id": claim.correlation_id,
         "caller": claim.caller,
+        **_trace_fields(claim),
         "queue_wait_seconds": None if queue_wait is None else round(queue_wait.total_seconds(), 4),
         "run_seconds": None if run_seconds is None else round(run_seconds, 4),
     }
@@ -208,7 +211,16 @@ def _add_job(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mut
             event.setdefault("correlation_id", claim.correlation_id)
         if claim.caller is not None:
             event.setdefault("caller", claim.caller)
+        for name, value in _trace_fields(claim).items():
+            event.setdefault(name, value)
     return event
+
+
+def _trace_fields(claim: Claim | RunningJob) -> dict[str, str]:
+    """Return the trace of a job, and the span of its attempt if spans are sent."""
+    if isinstance(claim, Claim) and claim.span is not None:
+        return {"trace_id": claim.span.trace_id, "span_id": claim.span.span_id}
+    return {} if claim.trace is None else {"trace_id": claim.trace.trace_id}
 
 
 def _add_pid(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

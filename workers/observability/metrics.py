@@ -24,6 +24,8 @@ from workers.pool.event_pipe import AttemptEnded, CardMetrics, ChildKilled, Drop
 
 SETTLED_OUTCOMES = ("succeeded", *(code.value for code in FailureCode))
 UNSETTLED_OUTCOMES = ("released", "parked", "requeued", "refused")
+SPAN_FATES = ("sent", "not_sent", "queue_full")
+_EXEMPLAR = ("trace_id", "span_id")
 OTHER_KIND = "other"  # label of kinds that this version does not know
 
 Parent = TypeVar("Parent", Counter, Histogram)
@@ -137,6 +139,9 @@ class Metrics:
         self._dropped = self._counter(
             "telemetry_dropped", "Events dropped because the pipe to the main process was full"
         )
+        self._spans = self._counter(
+            "spans", "Spans of jobs, by what became of them: sent, not sent, or dropped from a full queue", ("fate",)
+        )
         self._fights = self._counter("fights", "Fights of answered cards", ("result",))
         self._abstentions = self._counter(
             "abstentions", "Fights without a bet, by each reason for abstaining", ("reason",)
@@ -168,6 +173,8 @@ class Metrics:
             self._reaped.labels(what)
         for result in ("bet", "abstain", "failed"):
             self._fights.labels(result)
+        for fate in SPAN_FATES:
+            self._spans.labels(fate)
         self._kinds = frozenset(kinds)
         self._children: dict[tuple[object, tuple[str, ...]], Any] = {}
 
@@ -183,6 +190,10 @@ class Metrics:
                     self._child(self._reaped, what).inc(getattr(event, what))
             case DroppedEvents(messages):
                 self._dropped.inc(messages)
+
+    def count_spans(self, fate: str, spans: int) -> None:
+        """Count spans by what became of them; any thread may call it."""
+        self._child(self._spans, fate).inc(spans)
 
     def publish(self, gauges: Mapping[str, GaugeValues]) -> None:
         """Replace all gauges."""
@@ -203,10 +214,11 @@ class Metrics:
         else:
             self._child(self._attempts, kind, "settled").inc()
             self._child(self._jobs, kind, event.outcome).inc()
+        exemplar = None if event.exemplar is None else dict(zip(_EXEMPLAR, event.exemplar, strict=True))
         if event.queue_wait_seconds is not None:
-            self._child(self._waits, kind).observe(event.queue_wait_seconds)
+            self._child(self._waits, kind).observe(event.queue_wait_seconds, exemplar)
         if event.run_seconds is not None:
-            self._child(self._runs, kind).observe(event.run_seconds)
+            self._child(self._runs, kind).observe(event.run_seconds, exemplar)
         if event.card is not None:
             self._observe_card(event.card)
 

@@ -1,16 +1,19 @@
 """The monitor of a pool: its main process receives events, collects metrics, evaluates alerts and serves all over HTTP.
 
-Five kinds of threads, none of them the supervisor's: one receives events, one collects metrics, one stores log lines
-about jobs, one posts alerts if a webhook is set, and those of the HTTP server. No job waits for any of this, and no
-error here ends the pool: an error is logged, once for as long as it lasts.
+Six kinds of threads, none of them the supervisor's: one receives events, one collects metrics, one stores log lines
+about jobs, one posts alerts if a webhook is set, two make and send spans if tracing is on, and those of the HTTP
+server. No job waits for any of this, and no error here ends the pool: an error is logged, once for as long as it lasts.
 """
 
 from __future__ import annotations
 
+import atexit
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -35,6 +38,10 @@ from workers.observability.readiness import PoolSnapshot, liveness, readiness
 from workers.pool.event_pipe import JobLogged, SelfTestResult, SupervisorTick
 from workers.pool.pool import WorkerPool, serves_predictions
 from workers.pool.vital_threads import LoopErrors
+from workers.tracing.events import AttemptBegan, AttemptFinished
+
+if TYPE_CHECKING:
+    from workers.tracing.span_service import SpanService
 
 RECEIVE_SECONDS = 1.0
 STORE_SECONDS = 0.5
@@ -54,6 +61,7 @@ class PoolMonitor:
         self._metrics = Metrics(queues)
         self._alerts = AlertEvaluator(apply_overrides(RULES, pool.settings.alerts))
         self._webhook = Webhook(pool.settings.webhook_url, pool.name)
+        self._spans = self._span_service()
         self._ledger: Ledger | None = None
         self._log_ledger: Ledger | None = None
         self._observer = LedgerObserver()
@@ -83,7 +91,11 @@ class PoolMonitor:
 
     def start(self) -> None:
         """Start the threads; they run until the process ends."""
-        for work in (self._receive, self._collect, self._store_job_lines):
+        loops = [self._receive, self._collect, self._store_job_lines]
+        if self._spans is not None:
+            loops += [self._spans.make, self._spans.send]
+            atexit.register(self._flush_spans, os.getpid())
+        for work in loops:
             threading.Thread(target=self._run_for_ever, args=(work,), name=work.__name__, daemon=True).start()
         self._server.start()
         self._webhook.start()
@@ -107,9 +119,27 @@ class PoolMonitor:
                     self._self_test = (time.monotonic(), event)
                 case JobLogged(job_id, line):
                     self._job_lines.append((job_id, line))
+                case AttemptBegan() | AttemptFinished():
+                    if self._spans is not None:
+                        self._spans.put(event)
                 case _:
                     with self._event_errors.caught():
                         self._metrics.observe(event)
+
+    def _span_service(self) -> SpanService | None:
+        if self._pool.tracing is None:
+            return None
+        from workers.tracing.span_service import SpanService  # imports OpenTelemetry
+
+        settings = self._pool.settings
+        return SpanService(
+            self._pool.tracing, self._pool.name, lambda: Ledger.connect(settings.ledger), self._metrics.count_spans
+        )
+
+    def _flush_spans(self, pid: int) -> None:
+        """Send the last spans before the main process ends, whose threads go on until then."""
+        if self._spans is not None and os.getpid() == pid:
+            self._spans.flush(lambda: self._pool.event_pipe.is_empty)
 
     def _store_job_lines(self) -> None:
         """Store the lines that have come; while the ledger does not answer, the newest wait."""

@@ -12,6 +12,8 @@ import fcntl
 import os
 import select
 import struct
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 
 import msgspec
@@ -19,11 +21,13 @@ from msgspec import Struct
 
 from ledger.contracts.reports import HealthCheck
 from ledger.jobs.claims import Claim
+from workers.tracing.events import AttemptBegan, AttemptFinished
 
 _LENGTH = struct.Struct("=H")
 _MAX_LENGTH = 2**16 - 1  # maximum of the length field; no message of this length is written
 _PIPE_BYTES = 2**20  # some 8,000 messages
 _READ_BYTES = 2**16
+MAX_REASON_CHARACTERS = 300  # as in a job's history
 _F_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", None)  # Linux
 
 
@@ -54,7 +58,10 @@ class CardMetrics(Struct, frozen=True, array_like=True):
 
 
 class AttemptEnded(Struct, frozen=True, array_like=True, tag=True):
-    """An attempt at a job has ended; the fields are those of the canonical log line."""
+    """An attempt at a job has ended; the fields are those of the canonical log line.
+
+    `exemplar` is the trace and the span of the attempt, if spans of it are sent.
+    """
 
     kind: str
     outcome: str
@@ -62,13 +69,40 @@ class AttemptEnded(Struct, frozen=True, array_like=True, tag=True):
     queue_wait_seconds: float | None = None
     run_seconds: float | None = None
     card: CardMetrics | None = None
+    exemplar: tuple[str, str] | None = None
 
 
 def attempt_ended(claim: Claim, outcome: str, run_seconds: float, figures: CardMetrics | None) -> AttemptEnded:
     """Return the event for an attempt that a child has finished."""
     waited = claim.queue_wait
     waited_seconds = None if waited is None else waited.total_seconds()
-    return AttemptEnded(claim.kind, outcome, claim.attempt, waited_seconds, run_seconds, figures)
+    span = claim.span
+    exemplar = None if span is None or not span.sampled else (span.trace_id, span.span_id)
+    return AttemptEnded(claim.kind, outcome, claim.attempt, waited_seconds, run_seconds, figures, exemplar)
+
+
+def attempt_finished(
+    claim: Claim,
+    outcome: str,
+    *,
+    reason: str | None = None,
+    model: str | None = None,
+    settled: tuple[float, int] | tuple[()] = (),
+) -> Iterator[AttemptFinished]:
+    """Yield the event with which the span of an attempt ends now, if it has one.
+
+    `settled`: when the settlement of its result began, on the monotonic clock, and of how many jobs it was.
+    """
+    if claim.span is not None and claim.span.sampled:
+        yield AttemptFinished(
+            claim.job_id,
+            claim.fence,
+            outcome,
+            time.monotonic(),
+            reason and reason[:MAX_REASON_CHARACTERS],
+            model,
+            *settled,
+        )
 
 
 class SelfTestResult(Struct, frozen=True, array_like=True, tag=True):
@@ -116,7 +150,17 @@ class DroppedEvents(Struct, frozen=True, array_like=True, tag=True):
     messages: int
 
 
-Event = AttemptEnded | SelfTestResult | SupervisorTick | ChildKilled | ReapEvent | JobLogged | DroppedEvents
+Event = (
+    AttemptEnded
+    | SelfTestResult
+    | SupervisorTick
+    | ChildKilled
+    | ReapEvent
+    | JobLogged
+    | DroppedEvents
+    | AttemptBegan
+    | AttemptFinished
+)
 
 
 class EventPipe:
@@ -164,6 +208,11 @@ class EventPipe:
             at = end
         self._rest = received[at:]
         return events
+
+    @property
+    def is_empty(self) -> bool:
+        """True if no event waits to be received."""
+        return not select.select([self._reader], [], [], 0)[0]
 
     def _framed(self, event: Event) -> bytes:
         message = self._encoder.encode(event)

@@ -13,6 +13,7 @@ from workers.pool.event_pipe import EventPipe
 from workers.pool.process_memory import PoolMemory
 from workers.pool.scoreboard import Scoreboard
 from workers.settings import WorkerSettings
+from workers.tracing.job_tracing import JobTracing
 
 CHILD_START_SECONDS = 120.0
 """Time for children to become ready: they import the engine first, which is slow on a busy machine."""
@@ -33,6 +34,8 @@ class WorkerPool:
         In the main process: the memory figures that the supervisor computed last.
     preloaded_models
         Models by digest, opened before the fork.
+    tracing
+        Decides of which jobs spans are sent; None if tracing is off.
     incarnation
         Distinguishes the claims of this start: process ids repeat in containers, and after a restart.
     """
@@ -44,6 +47,7 @@ class WorkerPool:
     memory: PoolMemory = field(default_factory=PoolMemory)
     event_pipe: EventPipe = field(default_factory=EventPipe)
     preloaded_models: dict[str, Any] = field(default_factory=dict)
+    tracing: JobTracing | None = None
     incarnation: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @property

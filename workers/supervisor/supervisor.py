@@ -47,6 +47,7 @@ from workers.supervisor.rules import (
     orphaned_children,
 )
 from workers.supervisor.watchdog import Watchdog
+from workers.tracing.events import LOST_OUTCOMES, AttemptFinished
 
 _MAX_MISSED_HEARTBEATS = 4  # missed heartbeats after which a pool counts as gone
 
@@ -157,8 +158,12 @@ class Supervisor:
         self._reaped_seconds = time.monotonic()
         if reaped.prepares:
             self._confirmer.start()
+        if self._pool.tracing is not None:
+            for job_id, fence in reaped.expired_leases:
+                self._pool.event_pipe.send(AttemptFinished(job_id, fence, "requeued"))
         if reaped.requeued or reaped.lost or reaped.expired:
-            self._log.info("reaped", **msgspec.structs.asdict(reaped))
+            counts = {name: count for name, count in msgspec.structs.asdict(reaped).items() if name != "expired_leases"}
+            self._log.info("reaped", **counts)
             self._pool.event_pipe.send(ReapEvent(reaped.requeued, reaped.lost, reaped.expired))
 
     def _children(self, now_seconds: float) -> list[ChildSnapshot]:
@@ -233,6 +238,10 @@ class Supervisor:
             line = canonical_line(job, outcome, queue_wait=None, run_seconds=run_seconds, model=None, reason=reason)
             self._log.info("job", **line)
             self._pool.event_pipe.send(AttemptEnded(job.kind, outcome, job.attempt, run_seconds=run_seconds))
+            if self._pool.tracing is not None:
+                why = self._loss_reason(_owner_pid(job)) if outcome in LOST_OUTCOMES else reason
+                ended = AttemptFinished(job.job_id, job.fence, outcome, time.monotonic(), why)
+                self._pool.event_pipe.send(ended)
         ledger.renew(renewed)
 
     def _loss_reason(self, pid: int) -> str:

@@ -17,6 +17,7 @@ from ledger.contracts.job_state import JobState, Progress
 from ledger.contracts.jobs import TrainEnsemble, TrainPart
 from ledger.contracts.reports import TrainingReport
 from ledger.ledger import Ledger
+from tests.support.otlp_receiver import OtlpReceiver, tree
 from workers.handlers.training.train_ensemble import train_in_process
 
 WAIT_SECONDS = 120
@@ -86,6 +87,29 @@ def test_any_number_of_workers_and_any_size_of_parts_give_the_same_bits(
 ) -> None:
     start_pool(queue="train", real=True, concurrency=children)
     assert model_of(ledger, ledger.submit(training(part_refits=size)).job_id) == digest
+
+
+def test_parts_are_in_the_trace_of_their_training(
+    ledger: Ledger, start_pool: Callable[..., Any], training: Callable[..., TrainEnsemble], until: Callable[..., None]
+) -> None:
+    trace_id, submitter = "a" * 32, "b" * 16
+    receiver = OtlpReceiver()
+    pool = start_pool(queue="train", real=True, concurrency=1, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
+    job_id = ledger.submit(training(part_refits=100), traceparent=f"00-{trace_id}-{submitter}-01").job_id
+    model_of(ledger, job_id)
+    assert pool.stop() == 0  # which sends the last spans
+    receiver.close()
+    spans = receiver.of_trace(trace_id)
+    assert set(tree(spans, submitter)) == {"submitter", "process train"}
+    attempts = [span for span in spans if span.name == "process train"]
+    of_training = [span for span in attempts if span.attributes["messaging.message.id"] == job_id]
+    of_parts = [span for span in attempts if span not in of_training]
+    assert {span.attributes["cornerman.job.kind"] for span in of_parts} == {"train_part"}
+    assert {span.parent_id for span in of_training} == {submitter}
+    assert {span.parent_id for span in of_parts} == {of_training[0].span_id}  # which submitted them
+    assert [span.attributes["cornerman.job.outcome"] for span in of_training][-1] == "succeeded"
+    before = ["", *(span.span_id for span in of_training)]
+    assert [(*span.links, "")[0] for span in of_training] == before[:-1]
 
 
 def test_pools_of_two_machines_that_share_a_store_share_the_work(

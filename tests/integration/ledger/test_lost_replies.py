@@ -21,6 +21,7 @@ from ledger.contracts.job_state import Progress
 from ledger.contracts.jobs import CheckHealth, Fight, Fighter, Quote, ShadowCard
 from ledger.contracts.schedules import CatchUp, Schedule, ScheduleRun
 from ledger.contracts.webhooks import WebhookChange, WebhookDefinition
+from ledger.jobs.claims import ReapCounts
 from ledger.ledger import Claim, Ledger, LedgerSettings, Settlement
 from ledger.models.drift_alarms import DriftAlarm
 from ledger.models.fight_results import FightResult
@@ -72,6 +73,12 @@ def abandoned(ledger: Ledger) -> None:
     """A job whose lease has run out."""
     claim = claimed(ledger)
     ledger.server.execute("ZADD", ledger.server.key("leases"), 1, claim.job_id)
+
+
+def without_moments(reaped: ReapCounts) -> ReapCounts:
+    """What does not depend on the time: a fence is one, and doorbells are rung by it."""
+    claims = tuple((job_id, 0) for job_id, _ in reaped.expired_leases)
+    return msgspec.structs.replace(reaped, rung=0, expired_leases=claims)
 
 
 def dead(ledger: Ledger) -> None:
@@ -208,7 +215,7 @@ CALLS: dict[str, tuple[str, Callable[[Ledger], Any], Callable[[Ledger, Any], Any
     "renew": ("renew", claimed, lambda ledger, claim: ledger.renew([(claim.job_id, claim.fence), ("never", 1)])),
     "settle": ("settle", claimed, lambda ledger, claim: ledger.settle(claim, REPORT)),
     "settle too late": ("settle", late, lambda ledger, settlement: ledger.settle_batch([settlement])),
-    "reap": ("reap", abandoned, lambda ledger, _: msgspec.structs.replace(ledger.reap(), rung=0)),
+    "reap": ("reap", abandoned, lambda ledger, _: without_moments(ledger.reap())),
     "requeue a dead job": ("submit", dead, lambda ledger, _: ledger.dead_letters.requeue("one")),
     "purge a dead job": ("purge", dead, lambda ledger, _: ledger.dead_letters.purge("one", "never")),
     "purge all dead jobs": ("purge", dead, lambda ledger, _: ledger.dead_letters.purge_all()),

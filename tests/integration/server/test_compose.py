@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PROFILES = ("producer", "feed", "gateway", "monitoring", "flower")
+PROFILES = ("producer", "feed", "gateway", "monitoring", "flower", "tracing")
 PARENT_MB = 256  # what a pool's own process has, with a good margin
 
 
@@ -19,7 +19,17 @@ def test_the_compose_file_is_valid_and_keeps_its_promises() -> None:
     assert done.returncode == 0, done.stderr
     services = _sections(done.stdout)
     pools = {"predict", "train", "monitor"}
-    assert set(services) == {"valkey", *pools, "producer", "feed", "gateway", "prometheus", "grafana", "flower"}
+    assert set(services) == {
+        "valkey",
+        *pools,
+        "producer",
+        "feed",
+        "gateway",
+        "prometheus",
+        "grafana",
+        "flower",
+        "traces",
+    }
     assert all("mem_limit:" in service for service in services.values())
     assert "--appendonly yes" in services["valkey"]
     assert "--maxmemory-policy noeviction" in services["valkey"]

@@ -277,7 +277,11 @@ def _submitted(context: JobContext, state: FanOutState, missing: Sequence[AnyPar
     keys = [_key(part, state.rounds) if state.rounds else None for part in missing]
     claim = context.claim
     receipts = context.ledger.submission.submit_parts(
-        missing, keys=keys, correlation_id=claim.correlation_id, caller=claim.caller
+        missing,
+        keys=keys,
+        correlation_id=claim.correlation_id,
+        caller=claim.caller,
+        trace=claim.span or claim.trace,
     )
     return [receipt.job_id for receipt in receipts]
 
