@@ -4,25 +4,32 @@
 
 Measures, on the embedded server, the cost of a card of 12 fights with a report of full size (processor time, memory,
 network and append-only file of the server, from submit until the caller has read the report), and the cost of a poller
-and of a pool's supervisor. The machine is an assumption (`Machine`). The handlers' work is excluded: it scales with the
-number of pools.
+and of a pool's supervisor: with payloads and reports stored as JSON, and compressed, as a new ledger stores them. The
+capacity is computed for the latter. The machine is an assumption (`Machine`). The handlers' work is excluded: it scales
+with the number of pools.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.queue import competitors
-from benchmarks.queue.cards import card, report
-from ledger.contracts.jobs import PredictCard
-from ledger.ledger import Ledger, LedgerSettings
+from benchmarks.queue.cards import START
+from ledger.compression.sample_cards import SampleCards
+from ledger.contracts.jobs import CheckHealth, PredictCard
+from ledger.contracts.provenance import Provenance
+from ledger.contracts.reports import CardReport, HealthCheck, HealthReport
+from ledger.jobs.claims import Settlement
+from ledger.ledger import Claim, Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
 
 COMMAND = "python -m benchmarks.queue.capacity"
@@ -33,6 +40,11 @@ POLLERS, POLLS_A_SECOND = 1_000, 1.0  # callers that poll the state of a job ins
 CALLERS = 1_000  # callers that wait for a report, each with one connection for commands and one for notifications
 CLAIMED_AT_ONCE = 16
 CARDS = 480
+SMALL_JOBS = 5_000
+FIGHTS, BOOKMAKERS = 12, ("Bookmaker A", "Second Bets", "threebet", "FOUR.ag")
+_SMALL = HealthReport(
+    status="healthy", checks=(HealthCheck(name="no-op", passed=True, detail=""),), model="champion", memory_mb=1.0
+)
 MEGABYTE = 2**20
 
 
@@ -49,10 +61,19 @@ class Machine:
 
 @dataclass(frozen=True)
 class Costs:
-    """Measured costs: processor times of the server, and sizes of one card from submit to report."""
+    """Measured costs: processor times, and sizes of one card from submit to report.
+
+    Processor times are those of the server, of a caller that submits a card, of a worker that claims and settles it
+    (without the handler), and of a caller that waits and reads the report. `small_bytes` is the memory of a health
+    check with its outcome.
+    """
 
     server_us: float
+    submit_us: float
+    work_us: float
+    read_us: float
     record_bytes: float
+    small_bytes: float
     tombstone_bytes: float
     received_bytes: float
     sent_bytes: float
@@ -97,20 +118,29 @@ def retention_that_fits(costs: Costs, machine: Machine) -> float:
     return machine.memory_mb * MEGABYTE / CARDS_A_SECOND / (costs.record_bytes + 2 * costs.tombstone_bytes)
 
 
-def measure() -> Costs:
+def measure(*, compressed: bool = True) -> Costs:
     """Measure the costs, after a warm-up round."""
+    source = SampleCards(seed=2, bookmakers=BOOKMAKERS)
     with TemporaryDirectory() as name, EmbeddedServer(Path(name)) as embedded:
         settings = LedgerSettings(redis_url=embedded.url)
         with closing(Ledger.connect(settings)) as ledger, closing(competitors.connection(embedded.url)) as server:
-            _carry(ledger, [card(f"warm {number}") for number in range(CARDS)])
+            ledger.stored_format.set_compression(compressed, user="benchmark", reason="a comparison")
+            _carry(ledger, source, [_card(source, f"warm {number}") for number in range(CARDS)])
             before = _meters(server)
-            _carry(ledger, [card(f"card {number}") for number in range(CARDS)])
+            clients = _carry(ledger, source, [_card(source, f"card {number}") for number in range(CARDS)])
             used = {meter: (after - before[meter]) / CARDS for meter, after in _meters(server).items()}
             tombstone_bytes = _tombstone_bytes(server)
-            job_id = ledger.submit(card("polled")).job_id
+            before = _meters(server)
+            _carry_small(ledger)
+            small_bytes = (_meters(server)["memory"] - before["memory"]) / SMALL_JOBS - tombstone_bytes
+            job_id = ledger.submit(_card(source, "polled")).job_id
             return Costs(
                 server_us=used["cpu_us"],
+                submit_us=clients[0],
+                work_us=clients[1],
+                read_us=clients[2],
                 record_bytes=used["memory"] - tombstone_bytes,
+                small_bytes=small_bytes,
                 tombstone_bytes=tombstone_bytes,
                 received_bytes=used["received"],
                 sent_bytes=used["sent"],
@@ -120,14 +150,45 @@ def measure() -> Costs:
             )
 
 
-def _carry(ledger: Ledger, cards: Sequence[PredictCard]) -> None:
-    """Process cards from submit to report: submit one by one, claim in batches, and wait for each."""
-    answers = {ledger.submit(asked).job_id: report(asked) for asked in cards}
+def _card(source: SampleCards, name: str) -> PredictCard:
+    return source.card(FIGHTS, len(BOOKMAKERS), name=name, start=START)
+
+
+def _carry(ledger: Ledger, source: SampleCards, cards: Sequence[PredictCard]) -> tuple[float, float, float]:
+    """Process cards from submit to report: submit one by one, claim in batches, and wait for each.
+
+    Return the clients' processor time for a card in microseconds: submitting, claiming and settling, reading.
+    """
+    answers = {}
+    clock = [time.process_time()]
+    job_ids = [ledger.submit(asked).job_id for asked in cards]
+    clock.append(time.process_time())
+    for job_id, asked in zip(job_ids, cards, strict=True):
+        answer = source.report(asked)
+        answers[job_id] = answer, source.provenance(answer)
+    drawn = time.process_time()
     while claims := ledger.claim("predict", "node#0/1", CLAIMED_AT_ONCE):
         ledger.renew([(claim.job_id, claim.fence) for claim in claims])
-        ledger.settle_many([(claim, answers[claim.job_id]) for claim in claims])
+        ledger.settle_batch([_settlement(claim, answers) for claim in claims])
+    clock.append(clock[-1] + time.process_time() - drawn)
+    started = time.process_time()
     for job_id in answers:
         ledger.wait(job_id, 1.0)
+    clock.append(clock[-1] + time.process_time() - started)
+    submit, work, read = ((after - before) * 1e6 / len(cards) for before, after in pairwise(clock))
+    return submit, work, read
+
+
+def _settlement(claim: Claim, answers: Mapping[str, tuple[CardReport, Provenance]]) -> Settlement:
+    report, origin = answers[claim.job_id]
+    return Settlement.from_result(claim, report, origin=origin)
+
+
+def _carry_small(ledger: Ledger) -> None:
+    for number in range(SMALL_JOBS):
+        ledger.submit(CheckHealth(nonce=str(number)))
+    while claims := ledger.claim("predict", "node#0/1", CLAIMED_AT_ONCE):
+        ledger.settle_many([(claim, _SMALL) for claim in claims])
 
 
 def _meters(server: Any) -> dict[str, float]:
@@ -162,7 +223,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
-    costs, machine, usual = measure(), Machine(), LedgerSettings()
+    as_json, costs = measure(compressed=False), measure()
+    machine, usual = Machine(), LedgerSettings()
     short_seconds = retention_that_fits(costs, machine)
     plans = {
         "as set by default": (usual.retention_seconds, usual.tombstone_seconds),
@@ -171,10 +233,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = {name: resources(costs, machine, *kept) for name, kept in plans.items()}
     if given.json:
         tables = {name: [asdict(resource) for resource in table] for name, table in found.items()}
-        print(json.dumps({"costs": asdict(costs), "retention_seconds": short_seconds, "resources": tables}, indent=1))
+        both = {"costs": asdict(costs), "costs_as_json": asdict(as_json)}
+        print(json.dumps({**both, "retention_seconds": short_seconds, "resources": tables}, indent=1))
         return
+    print(f"{'':16} {'as JSON':>10} {'compressed':>10}")
     for name, value in asdict(costs).items():
-        print(f"{name:16} {_figure(value)}")
+        print(f"{name:16} {_figure(asdict(as_json)[name]):>10} {_figure(value):>10}")
     for name, table in found.items():
         seconds = plans[name][0]
         print(f"\n{CARDS_A_SECOND:,.0f} cards a second, {name}: outcomes for {seconds:,.0f} s\n")

@@ -6,7 +6,11 @@ from benchmarks.queue.capacity import CARDS_A_SECOND, Costs, Machine, resources,
 
 COSTS = Costs(
     server_us=400.0,
+    submit_us=400.0,
+    work_us=400.0,
+    read_us=400.0,
     record_bytes=40_000.0,
+    small_bytes=900.0,
     tombstone_bytes=100.0,
     received_bytes=40_000.0,
     sent_bytes=40_000.0,

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ledger.compression.dictionaries import DICTIONARY_ID
-from ledger.compression.packed_numbers import pack_numbers
+from ledger.compression.packed_text import pack
 from ledger.compression.sample_cards import SampleCards
 from ledger.contracts import codec
+from ledger.contracts.provenance import encode_provenance
 
 SIZE_BYTES = 16_384
 CARDS = 120
@@ -23,12 +24,14 @@ LEVEL = 9
 
 
 def samples() -> Iterator[bytes]:
-    """Yield payloads and reports of cards as they are compressed."""
+    """Yield payloads, reports and provenances of cards as they are compressed."""
     source = SampleCards(seed=1)
     for number in range(CARDS):
         card = source.card(fights=1 + number % 14, books=1 + number % 9)
-        yield pack_numbers(codec.encode_canonical(card))
-        yield pack_numbers(codec.encode(source.report(card)))
+        yield pack(codec.encode_canonical(card))
+        report = source.report(card)
+        yield pack(codec.encode(report))
+        yield encode_provenance(source.provenance(report))
 
 
 def build() -> bytes:

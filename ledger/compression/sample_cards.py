@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 
+from ledger.contracts.job_reports.update_report import FighterState
 from ledger.contracts.jobs import Fight, Fighter, PredictCard, Quote
+from ledger.contracts.provenance import Provenance, RuntimeEnvironment
 from ledger.contracts.reports import (
     Bet,
     CardReport,
@@ -41,6 +43,7 @@ _SYLLABLES = (
 )  # fmt: skip
 _REASONS = (("price_too_low",), ("price_too_low", "high_uncertainty"), ("low_confidence",), ("high_uncertainty",))
 _FLAGS = ("corner_unknown", "few_fights", "features_imputed", "stale_fight_log", "past_odds_missing", "debutant")
+_PROCESSORS = ("x86_64 Intel(R) Xeon(R) Platinum 8375C CPU @ 2.90GHz", "x86_64 AMD EPYC 7R13", "aarch64 Neoverse-N1")
 _LEVELS = (0.8, 0.95)
 _STEPS = 2**40
 _Choice = TypeVar("_Choice")
@@ -72,6 +75,34 @@ class SampleCards:
             data_cutoff=date(2025, 12, 20),
             fights=tuple(self._answer(fight) for fight in asked.fights),
             state=ServedState(digest=self._hex(64), cutoff=cutoff, age_days=7) if self._chance(0.7) else None,
+        )
+
+    def provenance(self, answered: CardReport) -> Provenance:
+        """Return the provenance of an answer, as a pool states it."""
+        versions = {
+            name: f"{self._below(4)}.{self._below(20)}.{self._below(10)}"
+            for name in (
+                "cornerman",
+                "numpy",
+                "python",
+                "scikit-learn",
+                "scipy",
+                "xgboost",
+                "msgspec",
+                "numba",
+                "pandas",
+            )
+        }
+        states = {}
+        if (state := answered.state) is not None:
+            states[answered.model] = FighterState(digest=state.digest, cutoff=state.cutoff)
+        return Provenance(
+            claimed_at=_BEGIN + timedelta(microseconds=self._below(10**13)),
+            models={"champion": answered.model},
+            controls={},
+            surroundings=RuntimeEnvironment(processor=self._one(_PROCESSORS), libraries=versions),
+            devig_method="power",
+            states=states,
         )
 
     def _fight(self, bookmakers: Sequence[str], read: datetime) -> Fight:

@@ -2,7 +2,7 @@
 
 All reads and writes go through this module. A frame is recognised by its first bytes, with which no JSON begins, and
 names its dictionary, so that frames of earlier dictionaries stay readable. What a frame holds is the JSON itself, or
-packed numbers and the text around them (`ledger.compression.packed_numbers`).
+packed text (`ledger.compression.packed_text`).
 
 Every process of a ledger has to read its values, so the ledger keeps the number of the format in which they are written
 (`stored_format` in prelude.lua). Every version reads all formats up to its `NEWEST_FORMAT`.
@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from ledger.compression.dictionaries import DICTIONARY_ID, read_dictionary
-from ledger.compression.packed_numbers import is_packed, pack_numbers, unpack_numbers
+from ledger.compression.packed_text import is_packed, pack, unpack
 from ledger.contracts.failures import LedgerError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ COMPRESSED_FORMAT = 2
 """Frames of the dictionary `DICTIONARY_ID` for values that become smaller."""
 NEWEST_FORMAT = COMPRESSED_FORMAT
 
-MIN_COMPRESSED_BYTES = 400
+MIN_COMPRESSED_BYTES = 300
 """Smaller values are stored as they are: compressing them takes longer than it is worth."""
 MAX_VALUE_BYTES = 64 * 2**20
 """Largest value that is read: a frame states its length, and a damaged one must not fill the memory."""
@@ -66,7 +66,7 @@ def compress(value: bytes, stored_format: int = NEWEST_FORMAT) -> bytes:
     """
     if stored_format < COMPRESSED_FORMAT or len(value) < MIN_COMPRESSED_BYTES or not value.startswith(b"{"):
         return value
-    frame = _compressor().compress(pack_numbers(value))
+    frame = _compressor().compress(pack(value))
     return frame if len(frame) < len(value) else value
 
 
@@ -97,7 +97,7 @@ def decompress(stored: bytes, max_bytes: int = MAX_VALUE_BYTES) -> bytes:
                 "this software"
             )
         content = _decompressor(frame.dict_id).decompress(stored)
-        return unpack_numbers(content) if is_packed(content) else content
+        return unpack(content) if is_packed(content) else content
     except UnreadableValueError:
         raise
     except (zstandard.ZstdError, ValueError) as error:

@@ -265,9 +265,10 @@ class Claims:
         arguments: list[str | int | bytes] = []
         for entry in settlements:
             page = encode_page(entry.prediction_page, self._server.settings.prediction_log_retention_seconds)
-            # Scripts read failures, which are small.
+            # Scripts read failures, which are small. Small reports are of jobs for which the time counts.
             body = compress(entry.body, stored_format) if entry.field == "report" else entry.body
-            arguments += (entry.job_id, entry.fence, entry.state, entry.field, body, page, entry.provenance)
+            origin = compress(entry.provenance, stored_format) if body is not entry.body else entry.provenance
+            arguments += (entry.job_id, entry.fence, entry.state, entry.field, body, page, origin)
         results = self._server.run_script("settle", MAX_DAY_ENTRIES, stored_format, *arguments)
         if _TOO_NEW in results:  # the ledger's format was set back since the claim
             self._server.note_format(PLAIN_FORMAT)

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from ledger.archive.records import with_archived
+from ledger.compression.stored_values import UnreadableValueError, decompress
 from ledger.contracts import codec
 from ledger.contracts.failures import UnknownJobError
 from ledger.contracts.job_state import JobState
@@ -135,8 +136,8 @@ def _code_and_reason(body: bytes | None) -> tuple[bytes | None, str | None]:
 
 def _provenance_in(text: bytes | None) -> Provenance | None:
     """Return a provenance; None if there is none, or only a newer version can read it."""
-    with suppress(msgspec.DecodeError):
-        return decode_provenance(text) if text else None
+    with suppress(msgspec.DecodeError, UnreadableValueError):
+        return decode_provenance(decompress(text)) if text else None
     return None
 
 

@@ -49,7 +49,7 @@ class JobRecords:
             payload=decompress(payload or b""),
             report=decompress(report) if report else None,
             failure=failure,
-            provenance=decode_provenance(origin) if origin else None,
+            provenance=decode_provenance(decompress(origin)) if origin else None,
             caller=caller.decode() if caller else None,
         )
 

@@ -480,7 +480,7 @@ def decode_outcome(job_id: str, record: Record) -> Outcome | None:
             report=codec.decode_report(decompress(report)) if report else None,
             failure=codec.decode_failure(failure) if failure else None,
             correlation_id=correlation.decode() if correlation else None,
-            origin=decode_provenance(origin) if origin else None,
+            origin=decode_provenance(decompress(origin)) if origin else None,
             caller=caller.decode() if caller else None,
             superseded_by=superseded_by.decode() if superseded_by else None,
         )
@@ -497,7 +497,7 @@ def decode_document(job_id: str, record: Record) -> OutcomeDocument | None:
     if state is None or kind is None or attempt is None or submitted is None or settled is None:
         return None
     try:
-        report = decompress(report) if report else None
+        report, origin = (decompress(text) if text else None for text in (report, origin))
     except ValueError as error:
         raise UnreadableOutcomeError(job_id, str(error)) from error
     return OutcomeDocument(

@@ -1,4 +1,4 @@
--- Replace a stored payload or report by the same value in another format, unless it has changed since it was read.
+-- Replace a stored payload, report or provenance by the same value in another format, unless it has changed since it was read.
 --
 -- Keys: job (hash): see the prelude.
 -- arg(1..) for each: id, field, value that was read, value to store

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -14,7 +14,7 @@ from ledger.jobs.job_index import JobIndex, JobQuery
 from ledger.operations.pool_registry import PoolRegistry
 from ledger.server.server import Server
 
-_FIELDS = ("payload", "report")
+_FIELDS = ("payload", "report", "origin")
 _RECORDS_AT_ONCE = 16  # each may have a megabyte
 ANNOUNCED = "stored_format"
 """What a pool announces: the newest format that it can read."""
@@ -92,13 +92,21 @@ class StoredFormat:
             records = self._server.transaction(*(("HMGET", key, *_FIELDS) for key in keys))
             arguments: list[Any] = []
             for job, record in zip(jobs, records, strict=True):
-                for field, held in zip(_FIELDS, record, strict=True):
-                    if not held:
-                        continue
+                for field, held, written in _rewritten(record, stored_format):
                     looked_at += 1
-                    written = compress(decompress(held), stored_format)
                     if written != held:
                         arguments += (job.job_id, field, held, written)
                         before, after = before + len(held), after + len(written)
             replaced += self._server.run_script("rewrite", *arguments) if arguments else 0
             yield RewriteCount(looked_at=looked_at, replaced=replaced, bytes_before=before, bytes_after=after)
+
+
+def _rewritten(record: Sequence[bytes | None], stored_format: int) -> Iterator[tuple[str, bytes, bytes]]:
+    """Yield field, stored value and value in a format; a provenance is compressed next to a compressed report only."""
+    report_compressed = False
+    for field, held in zip(_FIELDS, record, strict=True):
+        if held:
+            plain = decompress(held)
+            written = plain if field == "origin" and not report_compressed else compress(plain, stored_format)
+            report_compressed = field == "report" and written is not plain
+            yield field, held, written

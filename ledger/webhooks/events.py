@@ -216,7 +216,7 @@ def _outcome_message(server: Server, job_id: str) -> Message | None:
         report=_raw(decompress(record.get("report", b""))),
         failure=_raw(record.get("failure")),
         correlation_id=record["correlation"].decode() if record.get("correlation") else None,
-        origin=_raw(record.get("origin")),
+        origin=_raw(decompress(record.get("origin", b""))),
         caller=record["caller"].decode() if record.get("caller") else None,
     )
     event = _Event(type=f"outcome.{state}", timestamp=outcome.settled_at, data=outcome, card_id=stored.card_id)

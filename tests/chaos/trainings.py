@@ -17,6 +17,7 @@ import msgspec
 
 from engine.data.fight_log import write_fight_log
 from engine.simulation.league import LeagueConfig, simulate_league
+from ledger.compression.stored_values import decompress
 from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import TrainEnsemble
 from ledger.ledger import Ledger
@@ -97,7 +98,9 @@ def part_records(ledger: Ledger) -> Iterator[PartRecord]:
         kind, payload, state, attempt = ledger.server.client.hmget(key, "kind", "payload", "state", "attempt")
         if kind == b"train_part":
             job_id = key.decode().rpartition(":job:")[2]
-            yield PartRecord(job_id, msgspec.json.decode(payload)["of"], JobState(state.decode()), int(attempt))
+            yield PartRecord(
+                job_id, msgspec.json.decode(decompress(payload))["of"], JobState(state.decode()), int(attempt)
+            )
 
 
 def emptier(*folders: Path) -> Callable[[], None]:

