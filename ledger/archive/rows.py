@@ -1,8 +1,8 @@
 """Records of jobs as rows of Parquet, and back to the same bytes.
 
-A record is the hash that the server has, with its payload and report uncompressed. Every field that an outcome, a
-history, a replay or a list shows has a column, so that SQL can read it; what has none, or cannot be written as its
-column's type without a loss, is in `other`. Needs `pyarrow`.
+A record is the hash that the server has, with its payload, report and provenance uncompressed. Every field that an
+outcome, a history, a replay or a list shows has a column, so that SQL can read it; what has none, or cannot be written
+as its column's type without a loss, is in `other`. Needs `pyarrow`.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ _ENTRIES_AT_ONCE, _BYTES_AT_ONCE, _IDS_AT_ONCE = 1_000, 2**20, 500
 
 
 class DueOutcome(NamedTuple):
-    """A job's record, with its payload and report uncompressed, and the fingerprint of what may still change."""
+    """A job's record, with its long fields uncompressed, and the fingerprint of what may still change."""
 
     job_id: str
     fingerprint: str
@@ -140,7 +140,7 @@ def _read(ledger: Ledger, found: list[bytes]) -> Iterator[DueOutcome]:
     records = ledger.server.transaction(*(("HGETALL", ledger.server.key("job", job_id)) for job_id in job_ids))
     for job_id, fingerprint, record in zip(job_ids, found[1::2], records, strict=True):
         if b"settled" in record:  # otherwise its retention has ended since
-            for name in (b"payload", b"report"):
+            for name in (b"payload", b"report", b"origin"):
                 if name in record:
                     with suppress(UnreadableValueError):  # it is archived as it is, and read back as unreadable
                         record[name] = decompress(record[name])
