@@ -67,6 +67,11 @@ class LedgerSettings:
     fsync_timeout_seconds: float = _setting(
         5.0, "how long a durable submit waits for the append-only file, or for replicas"
     )
+    appendfsync: str = _setting(
+        "everysec",
+        "the policy of the server, `everysec` or `always`: with `everysec` a confirmation by the disk takes 1.5 s, "
+        "because the reply of `WAITAOF` is too early",
+    )
     durable_replicas: int = _setting(1, "number of replicas that must have what is to be durable on replicas")
     replica_storage: str = _setting(
         "disk",
@@ -88,6 +93,8 @@ class LedgerSettings:
             raise ValueError(f"{PREFIX}NAMESPACE must be 1 to 64 letters, digits, `_`, `.` or `-`")
         if self.caller is not None and not is_caller(self.caller):
             raise ValueError(f"{PREFIX}CALLER must be {CALLER_RULE}")
+        if self.appendfsync not in ("everysec", "always"):
+            raise ValueError(f"{PREFIX}APPENDFSYNC must be everysec or always, not {self.appendfsync!r}")
         if self.replica_storage not in ("disk", "memory"):
             raise ValueError(f"{PREFIX}REPLICA_STORAGE must be disk or memory, not {self.replica_storage!r}")
         if self.outcome_durability not in (None, "none", "disk", "replica"):

@@ -7,6 +7,7 @@ are sent right after the write, on its connection.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 from ledger.contracts import codec
 from ledger.contracts.failures import LedgerError
 from ledger.contracts.job_state import Durability
-from ledger.server.base_server import BaseServer
+from ledger.server.base_server import BaseServer, checked_replies
 from ledger.server.connection_pool import Command
 from ledger.server.error_replies import error_meaning
 from ledger.server.exchanges import Commands, Exchange
@@ -65,11 +66,14 @@ class Confirmation(NamedTuple):
         Number of replicas that must have it: on disk with `local`, else in memory.
     timeout_seconds
         How long to wait.
+    everysec
+        True if the reply of WAITAOF is not enough: see `script_confirmed`.
     """
 
     local: bool
     replicas: int
     timeout_seconds: float
+    everysec: bool
 
     @classmethod
     def of_submission(cls, durable: Durability, settings: LedgerSettings) -> Self | None:
@@ -84,38 +88,41 @@ class Confirmation(NamedTuple):
     def of_level(cls, level: Literal["disk", "replica"], settings: LedgerSettings) -> Self:
         """Return what "disk" or "replica" means with these settings."""
         if level == "disk":
-            return cls(local=True, replicas=0, timeout_seconds=settings.fsync_timeout_seconds)
-        on_disk = settings.replica_storage == "disk"
-        return cls(local=on_disk, replicas=settings.durable_replicas, timeout_seconds=settings.fsync_timeout_seconds)
+            return cls.of_storage(0, settings, local=True)
+        return cls.of_storage(settings.durable_replicas, settings, local=settings.replica_storage == "disk")
+
+    @classmethod
+    def of_storage(cls, replicas: int, settings: LedgerSettings, *, local: bool) -> Self:
+        """Return a confirmation by so many replicas, and with `local` by disks."""
+        everysec = local and settings.appendfsync != "always"
+        return cls(local=local, replicas=replicas, timeout_seconds=settings.fsync_timeout_seconds, everysec=everysec)
 
     def commands(self) -> tuple[Command, ...]:
-        """Return the commands that follow the write; after a WAITAOF a short WAIT reports who has it in memory."""
+        """Return the commands that follow the write, with the section `replication` of INFO as the last."""
         milliseconds = round(self.timeout_seconds * 1000)
         if not self.local:
-            return (("WAIT", self.replicas, milliseconds),)
-        wait: Command = ("WAITAOF", 1, self.replicas, milliseconds)
-        return (wait, ("WAIT", self.replicas, 1)) if self.replicas else (wait,)
+            return (("WAIT", self.replicas, milliseconds), INFO_REPLICATION)
+        # The WAIT reports how many replicas have it in memory.
+        waits: tuple[Command, ...] = (("WAITAOF", 1, self.replicas, milliseconds), ("WAIT", self.replicas, 1))
+        if self.everysec:
+            waits += (_pause(SYNC_SECONDS), INFO_SYNC, _pause(LOOK_SECONDS), INFO_SYNC)
+        return (*waits, INFO_REPLICATION)
 
     @property
     def blocks_seconds(self) -> float:
         """How long the commands may block on the server."""
-        return self.timeout_seconds
+        return self.timeout_seconds + (SYNC_SECONDS + LOOK_SECONDS if self.everysec else 0.0)
 
-    def missing(self, replies: Sequence[Any], replication: bytes) -> tuple[Missing, str] | None:
-        """Return what is missing after `commands` were answered, and why; None if everything is confirmed.
-
-        `replication` is the section `replication` of INFO.
-        """
+    def missing(self, replies: Sequence[Any]) -> tuple[Missing, str] | None:
+        """Return what is missing after `commands` were answered, and why; None if everything is confirmed."""
+        replication = replies[-1]
         if not self.local:
             if replies[0] >= self.replicas:
                 return None
             return self._missing_replicas(replies[0], replication)
         synced, replicas_synced = replies[0]
         if not synced:
-            return Missing.DISK, (
-                f"not on disk after {self.timeout_seconds:g} s: set `appendfsync everysec` or `always`, or find out "
-                "why the disk is slow"
-            )
+            return Missing.DISK, self.not_synced
         if replicas_synced >= self.replicas:
             return None
         if replies[1] >= self.replicas:
@@ -125,6 +132,14 @@ class Confirmation(NamedTuple):
                 "replicas, or CORNERMAN_REPLICA_STORAGE=memory"
             )
         return self._missing_replicas(replies[1], replication)
+
+    @property
+    def not_synced(self) -> str:
+        """Why the disk has not confirmed it, and what to do."""
+        return (
+            f"not on disk after {self.timeout_seconds:g} s: set `appendfsync everysec` or `always`, or find out why "
+            "the disk is slow"
+        )
 
     def _missing_replicas(self, having: int, replication: bytes) -> tuple[Missing, str]:
         online = connected_replicas(replication)
@@ -137,6 +152,51 @@ class Confirmation(NamedTuple):
 
 
 INFO_REPLICATION: Command = ("INFO", "replication")
+INFO_SYNC: Command = ("INFO", "server", "persistence")
+SYNC_SECONDS = 1.25
+"""By then a server with `appendfsync everysec` has begun a sync that covers a write, if no other is in progress."""
+LOOK_SECONDS = 0.25
+"""Longer than the interval at which it looks whether it has to begin one."""
+
+
+def _pause(seconds: float) -> Command:
+    """Return a command that lasts as long: no server has so many replicas."""
+    return ("WAIT", 1_000_000, round(seconds * 1000))
+
+
+def script_confirmed(
+    server: BaseServer, script: str, arguments: Sequence[Any], confirmation: Confirmation
+) -> Exchange[tuple[Any, tuple[Missing, str] | None]]:
+    """Run a script and wait for its confirmation; return its reply, and what is missing.
+
+    Valkey up to 9.1, and Redis 7.4 before its correction (redis#13793), answer WAITAOF with `appendfsync everysec`
+    before the file is synced. So this waits until a sync that covers the write must have begun, and until two looks at
+    the server, further apart than it takes to begin the next sync, find none in progress.
+    """
+    answer, *replies = yield from server.script_then(
+        script, arguments, *confirmation.commands(), blocks_seconds=confirmation.blocks_seconds
+    )
+    missing = confirmation.missing(replies)
+    if missing is not None or not confirmation.everysec:
+        return answer, missing
+    first, latest = replies[3], replies[5]
+    latest_seconds = time.monotonic() + confirmation.timeout_seconds
+    while not (_is_synced(first) and _is_synced(latest)):
+        if _run_of(first) != _run_of(latest) or time.monotonic() > latest_seconds:
+            return answer, (Missing.DISK, confirmation.not_synced)
+        with server.translate_errors():
+            _, following = checked_replies((yield Commands((_pause(LOOK_SECONDS), INFO_SYNC), LOOK_SECONDS)))
+        first, latest = latest, following
+    return answer, None if _run_of(first) == _run_of(latest) else (Missing.DISK, confirmation.not_synced)
+
+
+def _is_synced(facts: bytes) -> bool:
+    return b"\naof_pending_bio_fsync:0" in facts and b"\naof_last_write_status:ok" in facts
+
+
+def _run_of(facts: bytes) -> bytes:
+    found = re.search(rb"\nrun_id:(\w+)", facts)
+    return found[1] if found else b""
 
 
 def connected_replicas(replication: bytes) -> int:

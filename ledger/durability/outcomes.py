@@ -17,13 +17,13 @@ import msgspec
 
 from ledger.contracts.failures import LedgerError
 from ledger.durability.confirmations import (
-    INFO_REPLICATION,
     Confirmation,
     Missing,
     NotDurableError,
     check_confirmation,
+    script_confirmed,
 )
-from ledger.server.base_server import BaseServer, checked_replies
+from ledger.server.base_server import BaseServer
 from ledger.server.exchanges import Exchange
 from ledger.server.server import Server
 
@@ -102,22 +102,22 @@ class ConfirmationExchanges:
     def confirm_prepared(self, durability: str) -> Exchange[ConfirmedOutcomes]:
         """Wait once for the outcomes that are prepared now, and make them visible. `durability` is the ledger's."""
         confirmation = self._confirmation(durability)
-        waits = (*confirmation.commands(), INFO_REPLICATION) if confirmation else ()
-        blocks_seconds = confirmation.timeout_seconds if confirmation else 0.0
         with self._server.translate_errors():
             try:
-                answer, *replies = yield from self._server.script_then(
-                    "confirm", (MAX_LISTED, "", ""), *waits, blocks_seconds=blocks_seconds
-                )
-                checked_replies(replies)
+                listing_arguments, missing = (MAX_LISTED, "", ""), None
+                if confirmation is None:
+                    answer = yield from self._server.script("confirm", *listing_arguments)
+                else:
+                    answer, missing = yield from script_confirmed(
+                        self._server, "confirm", listing_arguments, confirmation
+                    )
             except redis.ResponseError as error:
                 if "WAITAOF" not in str(error):
                     raise
                 return ConfirmedOutcomes(waiting=1, missing=Missing.APPEND_ONLY_FILE, reason=str(error))
         _, _, run, marked, *entries = answer
         listing = _Listing(run, marked, entries)
-        missing = confirmation.missing(replies, replies[-1]) if confirmation and entries else None
-        if missing is not None:
+        if missing is not None and entries:
             return ConfirmedOutcomes(waiting=len(entries) // 2, missing=missing[0], reason=missing[1])
         shown = 0
         for first in range(0, len(entries), 2 * MAX_SHOWN):
@@ -127,11 +127,11 @@ class ConfirmationExchanges:
 
     def _confirmation(self, durability: str) -> Confirmation | None:
         level, *figures = durability.split()[:3] or [""]
-        timeout_seconds = self._server.settings.fsync_timeout_seconds
+        settings = self._server.settings
         if level == "replica":
             replicas, storage = figures
-            return Confirmation(local=storage == "disk", replicas=int(replicas), timeout_seconds=timeout_seconds)
-        return Confirmation(local=True, replicas=0, timeout_seconds=timeout_seconds) if level == "disk" else None
+            return Confirmation.of_storage(int(replicas), settings, local=storage == "disk")
+        return Confirmation.of_storage(0, settings, local=True) if level == "disk" else None
 
 
 class OutcomeConfirmation:

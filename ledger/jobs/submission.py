@@ -29,10 +29,10 @@ from ledger.contracts.jobs import (
 from ledger.contracts.reports import Report
 from ledger.contracts.trace_context import TraceContext
 from ledger.durability.confirmations import (
-    INFO_REPLICATION,
     Confirmation,
     NotDurableError,
     check_confirmation,
+    script_confirmed,
 )
 from ledger.jobs import backpressure
 from ledger.jobs.conditions import ChainConditions, CheckedConditions, SubmitConditions, reading_of
@@ -284,18 +284,13 @@ class SubmissionExchanges:
         """Submit and wait on one connection: WAITAOF and WAIT cover only what their own connection has written."""
         # Before anything is written, so that a refusal leaves no job.
         yield from check_confirmation(self._server, confirmation)
-        waits = confirmation.commands()
-        after = (*waits, INFO_REPLICATION) if confirmation.replicas else waits
         try:
-            answer, *replies = yield from self._server.script_then(
-                "submit", arguments, *after, blocks_seconds=confirmation.blocks_seconds
-            )
+            answer, missing = yield from script_confirmed(self._server, "submit", arguments, confirmation)
         except redis.ResponseError as error:
             raise LedgerError(
                 f"the server at {self._server.address} cannot confirm a durable submit any more ({error}): submit "
                 "again to find out whether it was accepted (it stays one job)"
             ) from error
-        missing = confirmation.missing(replies, replies[-1] if confirmation.replicas else b"")
         if answer[0] == b"accepted" and missing:
             raise NotDurableError(
                 f"accepted, but {missing[1]}; submit again to confirm (it stays one job)", missing[0], accepted=True

@@ -27,7 +27,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicatedServ
 @pytest.fixture
 def settings(servers: ReplicatedServers, until: Callable[..., None]) -> LedgerSettings:
     until(servers.synced)
-    return LedgerSettings(redis_url=servers.urls[0], namespace=f"test-{uuid.uuid4().hex}")
+    return LedgerSettings(redis_url=servers.urls[0], namespace=f"test-{uuid.uuid4().hex}", appendfsync="always")
 
 
 @pytest.fixture(params=[Ledger, LoopLedger])

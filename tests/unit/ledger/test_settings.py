@@ -15,7 +15,7 @@ def test_defaults_hold_without_an_environment() -> None:
 
 
 def test_every_field_can_be_set_by_its_variable_and_says_what_it_is() -> None:
-    words = {"replica_storage": "memory", "outcome_durability": "replica"}
+    words = {"appendfsync": "always", "replica_storage": "memory", "outcome_durability": "replica"}
     environ = {environment_variable(entry): words.get(entry.name, "7") for entry in dataclasses.fields(LedgerSettings)}
     settings = LedgerSettings.from_env(environ)
     for entry in dataclasses.fields(LedgerSettings):
