@@ -93,7 +93,7 @@ class Confirmation(NamedTuple):
 
     @classmethod
     def of_storage(cls, replicas: int, settings: LedgerSettings, *, local: bool) -> Self:
-        """Return a confirmation by so many replicas, and with `local` by disks."""
+        """Return a confirmation by this number of replicas, and with `local` by disks."""
         everysec = local and settings.appendfsync != "always"
         return cls(local=local, replicas=replicas, timeout_seconds=settings.fsync_timeout_seconds, everysec=everysec)
 
@@ -160,7 +160,7 @@ LOOK_SECONDS = 0.25
 
 
 def _pause(seconds: float) -> Command:
-    """Return a command that lasts as long: no server has so many replicas."""
+    """Return a command that lasts as long: no server has a million replicas."""
     return ("WAIT", 1_000_000, round(seconds * 1000))
 
 
