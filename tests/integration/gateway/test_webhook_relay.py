@@ -30,6 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExc
 Until = Callable[..., None]
 SOON = datetime.now(UTC) + timedelta(days=1)
 PATIENCE_SECONDS = 60.0
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture
@@ -50,14 +51,14 @@ def subscribe(ledger: Ledger, receiver: WebhookReceiver, **fields: object) -> We
     return created.webhook
 
 
-def settle(ledger: Ledger, *names: str, card: str | None = None) -> None:
+def settle(ledger: Ledger, *names: str, card: str | None = None, traceparent: str | None = None) -> None:
     """Settle jobs in this order: health checks, or with `card` failures of that card."""
     for name in names:
         job: CheckHealth | PredictCard = CheckHealth(nonce=name)
         if card is not None:
             fighters = (Fighter(name="Ana"), Fighter(name="Bea"))
             job = PredictCard(card_id=card, event_start=SOON, fights=(Fight(id=name, fighters=fighters),))
-        ledger.submit(job, key=name)
+        ledger.submit(job, key=name, traceparent=traceparent)
         (claim,) = ledger.claim("predict", OWNER)
         assert ledger.settle(claim, REPORT if card is None else FAILURE)
 
@@ -74,7 +75,8 @@ def test_outcomes_arrive_signed_and_once(
     port = free_port()
     with running_relay(ledger_settings, tmp_path / "relay.log", CORNERMAN_RELAY_HTTP_PORT=str(port)) as relay:
         names = [f"job{number}" for number in range(50)]
-        settle(ledger, *names)
+        settle(ledger, *names[1:])
+        settle(ledger, names[0], traceparent=TRACEPARENT)
         until(lambda: ledger.webhooks.get(webhook.id).delivered == 50, PATIENCE_SECONDS)
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
             assert [http.get(path).json() for path in ("/healthz", "/readyz")] == [{"status": "passed"}] * 2
@@ -89,6 +91,9 @@ def test_outcomes_arrive_signed_and_once(
     assert sorted(receiver.jobs()) == sorted(names)
     assert len(receiver.posts) == 50
     assert all(post.verified for post in receiver.posts)
+    assert {post.headers["traceparent"]: post.job for post in receiver.posts if "traceparent" in post.headers} == {
+        TRACEPARENT: names[0]
+    }
     assert {post.body["type"] for post in receiver.posts} == {"outcome.succeeded"}
     attempts = ledger.webhooks.deliveries(webhook.id)
     assert {(each.result, each.status_code, each.attempt) for each in attempts} == {("delivered", 204, 1)}
