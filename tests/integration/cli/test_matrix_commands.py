@@ -148,7 +148,7 @@ def test_swapped_sides_are_the_complement(folder: Path, rows: list[dict[str, Any
 
 def test_training_again_gives_the_same_model_in_its_place(folder: Path) -> None:
     manifest = (folder / "model" / "manifest.json").read_bytes()
-    shown = run("train", "--matrix", folder / "train.csv", *NAMED, *QUICK, "--out", folder / "model")
+    shown = run_here("train", "--matrix", folder / "train.csv", *NAMED, *QUICK, "--out", folder / "model")
     assert shown.returncode == ExitCode.OK, shown.stderr
     assert f"Written to {folder / 'model'}" in shown.stdout
     assert (folder / "model" / "manifest.json").read_bytes() == manifest
