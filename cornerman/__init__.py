@@ -18,6 +18,7 @@ from ledger.contracts.chains import ChainState, ChainStatus
 from ledger.contracts.failures import (
     Failure,
     FailureCode,
+    JobArchivedError,
     JobFailedError,
     JobRefusedError,
     LedgerError,
@@ -171,6 +172,7 @@ __all__ = [
     "Interval",
     "IntervalOptions",
     "Job",
+    "JobArchivedError",
     "JobFailedError",
     "JobRefusedError",
     "JobState",

@@ -57,6 +57,20 @@ class ArchiveShop:
         return OutcomeArchive.at(self.place, folder.decode()).manifest(name.decode()) if name else None
 
 
+def archived_ids(shop: ArchiveShop) -> list[str]:
+    """Return the id of every row of the archive."""
+    manifest = shop.manifest()
+    if manifest is None:
+        return []
+    archive = OutcomeArchive.at(shop.place, manifest.ledger)
+    return [
+        job_id
+        for file in manifest.files
+        for table in archive.batches(file, ["job_id"])
+        for job_id in table["job_id"].to_pylist()
+    ]
+
+
 def handler_context(ledger: Ledger, data: Path = Path("/nonexistent")) -> Any:
     """Return the context of a handler in this process."""
     return SimpleNamespace(

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from ledger.archive.outcome_archive import OutcomeArchive
 from ledger.contracts.jobs import ArchiveOutcomes
 from ledger.server.embedded_server import EmbeddedServer
-from tests.support.archives import ArchiveShop
+from tests.support.archives import ArchiveShop, archived_ids
 from tests.support.pools import ROOT
 from workers.handlers.archive_outcomes import archive_files, archive_writer, due_outcomes, merging
 
@@ -64,20 +63,6 @@ def shop(valkey: EmbeddedServer, tmp_path: Path) -> Iterator[ArchiveShop]:
     made = ArchiveShop(valkey.url, str(tmp_path / "archive"))
     yield made
     made.ledger.close()
-
-
-def archived_ids(shop: ArchiveShop) -> list[str]:
-    """Return the id of every row of the archive."""
-    manifest = shop.manifest()
-    if manifest is None:
-        return []
-    archive = OutcomeArchive.at(shop.place, manifest.ledger)
-    return [
-        job_id
-        for file in manifest.files
-        for table in archive.batches(file, ["job_id"])
-        for job_id in table["job_id"].to_pylist()
-    ]
 
 
 def test_files_are_merged_and_every_outcome_is_found(shop: ArchiveShop, monkeypatch: pytest.MonkeyPatch) -> None:

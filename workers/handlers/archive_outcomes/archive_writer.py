@@ -96,7 +96,7 @@ class ArchiveWriter:
         figures = (following.outcomes, len(following.files), following.size)
         place = (self._known, following.version, name, self._folder, self._store)
         if not self._ledger.server.run_script("archive_publish", *place, *figures, "1" if complete else ""):
-            with suppress(Exception):  # it counts for nobody
+            with suppress(Exception):  # it has no meaning
                 self.archive.folder.remove_file(f"{VERSIONS}/{name}")
             raise ArchiveConflictError
         self.manifest, self._known = following, following.version
