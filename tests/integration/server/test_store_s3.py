@@ -18,7 +18,10 @@ from engine.simulation.league import LeagueConfig, simulate_league
 from ledger.contracts.jobs import TrainEnsemble
 from ledger.contracts.reports import TrainingReport
 from ledger.ledger import Ledger
+from ledger.server.embedded_server import EmbeddedServer
+from tests.support.archives import ArchiveShop, archived_ids
 from workers.errors import StoreUnavailableError
+from workers.handlers.archive_outcomes import merging
 from workers.handlers.training.train_ensemble import train_in_process
 from workers.models.model_store import Store
 
@@ -101,3 +104,18 @@ def test_two_pools_train_over_it(s3: str, ledger: Ledger, start_pool: Callable[.
 
 def _credentials() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+
+
+def test_outcomes_are_archived_and_found(s3: str, valkey: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "MERGED_RUNS", 2)
+    shop = ArchiveShop(valkey.url, f"{s3}/outcomes")
+    ids = shop.settle("a", "b")
+    before = shop.outcomes(ids)
+    shop.archive()
+    ids += shop.settle("c")
+    assert shop.archive().merged_files == 2
+    assert shop.on_server() == set()
+    assert shop.outcomes(ids)[:2] == before
+    assert sorted(archived_ids(shop)) == ids
+    assert [fault for _, fault in shop.ledger.job_archive.verify()] == [None]
+    shop.ledger.close()
