@@ -1,9 +1,9 @@
-"""Generator of the reference pages of the JSON types.
+"""Generator of the reference pages of the JSON types and of the server's keys.
 
     python -m ledger.reference_pages docs/reference
 
-writes `card.md`, `jobs.md` and `reports.md`. Examples come from the folder `examples` next to the pages, one file for
-each kind; a test decodes them as a caller would, and compares the pages with the output of this module.
+writes `card.md`, `jobs.md`, `reports.md` and `keys.md`. Examples come from the folder `examples` next to the pages, one
+file for each kind; a test decodes them as a caller would, and compares the pages with the output of this module.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ledger.contracts.failures import Failure
 from ledger.contracts.job_state import Outcome, Receipt
 from ledger.contracts.jobs import Job, JobPart, PredictCard
 from ledger.contracts.reports import Report
+from ledger.key_patterns import keys_page
 
 CARD = (PredictCard,)
 JOBS = tuple(kind for kind in get_args(Job) if not issubclass(kind, JobPart) and kind is not PredictCard)
@@ -142,6 +143,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in PAGES:
         (folder / f"{name}.md").write_text(reference_page(name, folder / "examples"), encoding="utf-8")
+    (folder / "keys.md").write_text(keys_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

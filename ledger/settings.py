@@ -51,6 +51,9 @@ class LedgerSettings:
     )
     max_doorbells: int = _setting(256, "maximum of doorbells in a queue; at least the number of children in the fleet")
     max_outcomes: int = _setting(100_000, "approximate number of outcomes that a follower can read back")
+    max_changes: int = _setting(
+        10_000, "about how many changes the audit trails of controls, of drift alarms and of tokens keep, each"
+    )
     max_quarantined: int = _setting(1_000, "maximum of quarantined items of a queue")
     poll_fallback_seconds: float = _setting(
         5.0, "interval at which a waiter reads again, in case a notification was lost"

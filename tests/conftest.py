@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
 from tests.support.machine_code import compile_if_missing
+from tests.support.server_keys import unlisted_keys
 from tests.support.shared_files import FOLDER
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def pytest_xdist_auto_num_workers() -> int:
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     with EmbeddedServer(tmp_path_factory.mktemp("valkey")) as server:
         yield server
+        assert unlisted_keys(server.url) == [], "see ledger/key_patterns.py"
 
 
 @pytest.fixture

@@ -27,10 +27,11 @@ class HttpServer(NamedTuple):
 
 
 @contextmanager
-def our_gateway(ledger: LedgerSettings, folder: Path) -> Iterator[HttpServer]:
-    """Run a gateway that logs warnings only, as Flower does."""
+def our_gateway(ledger: LedgerSettings, folder: Path, more: Mapping[str, str] | None = None) -> Iterator[HttpServer]:
+    """Run a gateway that logs warnings only, as Flower does; `more` are further variables of its environment."""
     port = _free_port()
     variables = {
+        **(more or {}),
         "CORNERMAN_REDIS_URL": str(ledger.redis_url),
         "CORNERMAN_NAMESPACE": ledger.namespace,
         "CORNERMAN_GATEWAY_PORT": str(port),

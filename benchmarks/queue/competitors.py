@@ -124,12 +124,12 @@ def connection(redis_url: str, number: int = 0) -> Any:
     return redis.Redis.from_url(database(redis_url, number), protocol=2, socket_timeout=None)
 
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
+def wait_until(condition: Callable[[], object], what: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
     """Poll until the condition is true. Raises TooSlowError with the name `what`."""
-    deadline = time.monotonic() + TIMEOUT_SECONDS
+    deadline = time.monotonic() + timeout_seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TooSlowError(f"{what}: not done in {TIMEOUT_SECONDS:.0f} s")
+            raise TooSlowError(f"{what}: not done in {timeout_seconds:.0f} s")
         time.sleep(_LOOK_SECONDS)
 
 

@@ -19,6 +19,8 @@ from ledger.server.stream_ranges import stream_between
 
 MAX_CHANGES = 10_000
 """About how many changes of a feed are kept, some 400 bytes each."""
+UNLISTED_KEPT = 30 * DAY
+"""How long after its start a withdrawn fight is known as withdrawn: nobody bets on it any more."""
 KEPT_AFTER_START = 2 * DAY
 """How long after its start a fight is compared with later readings; more than two starts of one bout differ."""
 
@@ -81,6 +83,7 @@ class FightChanges:
                 feed,
                 before.compared,
                 microseconds(read_at, "read_at"),
+                (read_at - UNLISTED_KEPT).date().isoformat(),
                 len(arguments) // 2,
                 *arguments,
                 *pending,

@@ -3,9 +3,11 @@
 -- <ns>:feed:<name>          hash  compared: the reading that was compared last (us)
 -- <ns>:feed:<name>:fights   hash  fight id -> ListedState (JSON)
 -- <ns>:feed:<name>:pending  hash  change id -> FightChange (JSON) that is not dealt with: see fight_change_ends.lua
--- <ns>:unlisted             hash  fight id -> the FightChange (JSON) since which it is not listed under this id
+-- <ns>:unlisted             hash  fight id -> the FightChange (JSON) since which it is not listed under this id;
+--                                   removed some time after the start of the fight
 -- arg(1) feed   arg(2) the reading that was compared last, as the caller knows it, 0 for none   arg(3) this reading (us)
--- arg(4) number of fights   arg(5..) for each: id, state ('' to forget it)
+-- arg(4) day (YYYY-MM-DD): withdrawn fights that began before are forgotten
+-- arg(5) number of fights   arg(6..) for each: id, state ('' to forget it)
 -- then for each change: id, change
 -- Reply: 1; 0 if another reading has been compared meanwhile, or this one has been already
 
@@ -18,12 +20,20 @@ if (redis.call('HGET', key, 'compared') or '0') ~= arg(2) or tonumber(arg(3)) <=
   return 0
 end
 redis.call('HSET', key, 'compared', arg(3))
-local fights = 4 + 2 * tonumber(arg(4))
-for index = 5, fights, 2 do
+local fights = 5 + 2 * tonumber(arg(5))
+for index = 6, fights, 2 do
   if arg(index + 1) == '' then
     redis.call('HDEL', key .. ':fights', arg(index))
   else
     redis.call('HSET', key .. ':fights', arg(index), arg(index + 1))
+  end
+end
+if fights < #ARGV - HEADER then
+  local all = redis.call('HGETALL', ns .. 'unlisted')
+  for index = 1, #all, 2 do
+    if cjson.decode(all[index + 1]).start < arg(4) then
+      redis.call('HDEL', ns .. 'unlisted', all[index])
+    end
   end
 end
 for index = fights + 1, #ARGV - HEADER, 2 do

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -55,7 +55,7 @@ class DriftAlarms:
 
     def raise_alarm(self, alarm: DriftAlarm) -> DriftAlarm:
         """Store an alarm if its model has none, and return the standing one."""
-        return _decoder.decode(self._server.run_script("drift_alarm", alarm.model, msgspec.json.encode(alarm), ""))
+        return _decoder.decode(self._server.run_script(*self._arguments(alarm, "")))
 
     def events_between(self, since: datetime, until: datetime) -> Iterator[DriftAlarmEvent]:
         """Yield what became of alarms at or after `since` and before `until`, oldest first.
@@ -71,7 +71,7 @@ class DriftAlarms:
 
     def mark_acted(self, alarm: DriftAlarm) -> None:
         """Store the action taken on an alarm, if it still stands."""
-        self._server.run_script("drift_alarm", alarm.model, msgspec.json.encode(alarm), "1")
+        self._server.run_script(*self._arguments(alarm, "1"))
 
     def clear(self, model: str, *, user: str, reason: str) -> DriftAlarm:
         """Clear an alarm in one step: the model may bet again, and its tests restart with the next results.
@@ -88,6 +88,9 @@ class DriftAlarms:
         audit = (user, reason, encode_evidence({"alarm": msgspec.to_builtins(alarm)}), "")
         self._controls.apply_change(audit, {f"abstain.{model}": ""}, {}, alarm=model, clear=True)
         return alarm
+
+    def _arguments(self, alarm: DriftAlarm, update: str) -> tuple[Any, ...]:
+        return "drift_alarm", alarm.model, msgspec.json.encode(alarm), update, self._server.settings.max_changes
 
     def cleared_at(self, model: str) -> int:
         """Return when a model's last alarm was cleared, in microseconds since 1970 as batches are; 0 for never."""

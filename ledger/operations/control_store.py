@@ -163,7 +163,7 @@ class ControlStore:
         known: refuse an alias for a model that the ledger does not know. alarm: model whose drift alarm must stand;
         clear: clear that alarm in the same step. Raises ControlConflictError and JobRefusedError.
         """
-        conditions = ("1" if known else "", alarm or "", "1" if clear else "")
+        conditions = ("1" if known else "", alarm or "", "1" if clear else "", self._server.settings.max_changes)
         arguments = [
             part
             for name, text in texts.items()

@@ -189,6 +189,7 @@ class TokenStore:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._exchanges = TokenExchanges(server)
+        self._max_changes = server.settings.max_changes
 
     def create(
         self,
@@ -240,7 +241,7 @@ class TokenStore:
         )
         token = msgspec.json.encode(stored)
         encoded = b"" if limits is None else _encode_limits(limits)
-        self._server.run_script("token_create", token_id, token, caller, encoded, user, reason)
+        self._server.run_script("token_create", token_id, token, caller, encoded, user, reason, self._max_changes)
         kept = encoded or self._server.execute("HGET", self._server.key("limits"), caller)
         return NewToken(text=text, record=_record(token_id, token, limits=kept))
 
@@ -297,7 +298,7 @@ class TokenStore:
         if stored is None:
             raise UnknownTokenError(f"there is no token {token_id[:40]!r}: cornerman tokens list shows their ids")
         caller = _decode_token(stored).caller
-        return bool(self._server.run_script("token_revoke", token_id, caller, user, reason) == 1)
+        return bool(self._server.run_script("token_revoke", token_id, caller, user, reason, self._max_changes) == 1)
 
     def set_limits(self, caller: str, limits: CallerLimits, *, user: str, reason: str) -> None:
         """Set the limits of a caller; they hold for its next request. Raises JobRefusedError."""
@@ -305,7 +306,7 @@ class TokenStore:
         check_text("user", user)
         check_text("reason", reason)
         encoded = _encode_limits(limits) if limits != CallerLimits() else b""
-        self._server.run_script("limit_caller", caller, encoded, user, reason)
+        self._server.run_script("limit_caller", caller, encoded, user, reason, self._max_changes)
 
     def limits(self, caller: str) -> CallerLimits:
         """Return the limits of a caller."""

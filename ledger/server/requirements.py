@@ -16,9 +16,9 @@ else:
 
 COMMANDS = (
     "brpop del evalsha exec exists get hdel hget hgetall hincrby hlen hmget hset hsetnx hstrlen incr info llen lpush "
-    "lrange ltrim mget multi pexpire publish pubsub sadd scan script set smembers srem subscribe time unlink "
-    "unsubscribe xadd xrange xread xrevrange xtrim zadd zcard zrangebylex zrangebyscore zrem zremrangebyrank "
-    "zremrangebyscore zrevrange zrevrangebyscore zscore"
+    "lrange ltrim mget multi pexpire pttl publish pubsub sadd scan script set smembers srem subscribe time unlink "
+    "unsubscribe xadd xdel xlen xrange xread xrevrange xtrim zadd zcard zrange zrangebylex zrangebyscore zrank zrem "
+    "zremrangebyrank zremrangebyscore zrevrange zrevrangebyscore zscore"
 )
 """What the ledger and its scripts send. WAITAOF is checked by each call that needs it."""
 

@@ -34,6 +34,7 @@ from tests.chaos.store import Disk, StoreServer
 from tests.chaos.trainings import Trainings, emptier, part_records, right_models
 from tests.chaos.webhooks import Webhooks
 from tests.support.job_index import index_differences
+from tests.support.server_keys import unlisted_keys
 
 OFFSET_SECONDS = 1.0
 BUSY_SECONDS = 0.5  # so long a rush of jobs keeps the children busy, more or less
@@ -241,6 +242,7 @@ class _Run:
         oddities = self._fleet.retire() + self._fleet.unexplained()
         oddities += [f"put aside, and nobody had sent it: {item!r}" for item in self._odd_doorbells()]
         oddities += self._webhooks.oddities()
+        oddities += [f"a key of no listed pattern: {key}" for key in unlisted_keys(self._server.url("admin"))]
         oddities += [f"refused by the server's users: {refused}" for refused in sorted(self._server.refused())]
         evidence = gather(
             self._ledger,

@@ -34,6 +34,7 @@ from tests.chaos.season.stream_repeats import stream_repeats
 from tests.chaos.season.trained import season_model, small_season
 from tests.chaos.server import Server
 from tests.support.cutting_proxy import CuttingProxy
+from tests.support.server_keys import unlisted_keys
 from tests.support.small_models import set_alias
 
 NAMESPACE = "season"
@@ -211,6 +212,7 @@ class _Season:
         exits = sum((member.exits for fleet in fleets for member in fleet.pools), Counter[int]())
         oddities = [f"refused by the server's users: {refused}" for refused in sorted(self._server.refused())]
         evidence = gather(ledger, self._season, self._provider.requests, FEED, spans, results_at)
+        oddities += [f"a key of no listed pattern: {key}" for key in unlisted_keys(self._server.url("admin"))]
         oddities += stream_repeats(self._server.command, NAMESPACE, [each.fight_id for each in self._season.listings])
         oddities += [sentence for fleet in fleets for sentence in fleet.retire()]
         return SeasonCourse(evidence, self._dealt, time.monotonic() - started, exits, oddities, left_out)

@@ -1,0 +1,1 @@
+"""Load over a long time: what grows with the number of jobs."""
