@@ -240,7 +240,8 @@ class Supervisor:
             self._pool.event_pipe.send(AttemptEnded(job.kind, outcome, job.attempt, run_seconds=run_seconds))
             if self._pool.tracing is not None:
                 why = self._loss_reason(_owner_pid(job)) if outcome in LOST_OUTCOMES else reason
-                ended = AttemptFinished(job.job_id, job.fence, outcome, time.monotonic(), why)
+                # The time of the tick: since the report to the ledger the next attempt may have begun.
+                ended = AttemptFinished(job.job_id, job.fence, outcome, now_seconds, why)
                 self._pool.event_pipe.send(ended)
         ledger.renew(renewed)
 
