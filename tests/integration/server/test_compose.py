@@ -47,6 +47,22 @@ def test_the_compose_file_is_valid_and_keeps_its_promises() -> None:
     assert "restart: no" in services["producer"].translate(str.maketrans("", "", "'\""))
 
 
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="needs docker-compose to read the files")
+def test_the_compose_file_with_sentinels_gives_every_service_their_url() -> None:
+    files = ["-f", "docker-compose.yml", "-f", "deploy/sentinel/docker-compose.yml"]
+    command = ["docker-compose", *files, *(part for name in PROFILES for part in ("--profile", name)), "config"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    services = _sections(done.stdout)
+    for name in ("predict", "train", "monitor", "producer", "feed", "gateway"):
+        assert "redis+sentinel://sentinel-1,sentinel-2,sentinel-3/shop/0" in services[name]
+    for name in ("valkey", "replica-1", "replica-2"):
+        assert "--min-replicas-to-write 1" in services[name]
+        assert "--appendonly yes" in services[name]
+    assert {"sentinel-1", "sentinel-2", "sentinel-3"} < services.keys()
+    assert all("mem_limit:" in service for service in services.values())
+
+
 @pytest.mark.parametrize("pool", ["predict", "train", "monitor"])
 def test_a_pool_fits_into_its_container(pool: str) -> None:
     """Otherwise the kernel kills a child that needs too much, where its own limit makes that a typed failure."""

@@ -30,7 +30,7 @@ NAMESPACE = "own"
 WAIT_SECONDS = 60
 REPORT = HealthReport(status="healthy", checks=(HealthCheck(name="x", passed=True, detail=""),), memory_mb=1.0)
 ENDED_OR_STUMBLED = ("Unrecoverable error", "supervisor loop failed", "Traceback", "raised unexpected")
-MACHINES = Path(__file__).parents[3] / "deploy" / "sentinel" / "machines.acl"
+DEPLOY = Path(__file__).parents[3] / "deploy" / "sentinel"
 
 
 def user(role: str) -> str:
@@ -38,7 +38,7 @@ def user(role: str) -> str:
 
 
 def write_users(server: ServerProcess) -> None:
-    machines = MACHINES.read_text()
+    machines = (DEPLOY / "machines.acl").read_text()
     for role in ("replica", "sentinel"):
         machines = machines.replace(f"#{role.upper()}_SHA256", f">{password_of(role)}")
     (server.folder / "users.acl").write_text(users_text(NAMESPACE) + machines)
@@ -46,14 +46,11 @@ def write_users(server: ServerProcess) -> None:
 
 @pytest.fixture(scope="module")
 def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelGroup]:
-    """A group with the shipped users, each server behind a proxy."""
-    config = [
-        "appendonly yes",
-        "aclfile FOLDER/users.acl",
-        "masteruser replica",
-        f"masterauth {password_of('replica')}",
-    ]
-    sentinel_config = ["sentinel auth-user shop sentinel", f"sentinel auth-pass shop {password_of('sentinel')}"]
+    """A group with the shipped configuration and users, each server behind a proxy."""
+    server_text = (DEPLOY / "server.conf").read_text().replace("REPLICA_PASSWORD", password_of("replica"))
+    sentinel_text = (DEPLOY / "sentinel.conf").read_text().replace("SENTINEL_PASSWORD", password_of("sentinel"))
+    config = server_text.replace("/etc/valkey/users.acl", "FOLDER/users.acl").splitlines()
+    sentinel_config = [line for line in sentinel_text.splitlines() if line.startswith("sentinel auth")]
     with sentinel_group(
         tmp_path_factory.mktemp("sentinels"),
         config=config,
