@@ -230,7 +230,7 @@ class SubmissionExchanges:
             arguments = [*head, stored_format]
             waits_for = conditions.waits_for
             for entry in entries:
-                payload = b"" if check_only else compress(entry.payload, stored_format)
+                payload = b"" if check_only else compress(entry.payload, stored_format, fast=True)
                 arguments += (*entry.arguments(payload), waits_for, correlation_id)
                 if conditions.chain:  # the next job waits for this one only
                     waits_for = f" {entry.job_id}"
