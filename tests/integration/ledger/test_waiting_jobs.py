@@ -279,9 +279,9 @@ def test_waiting_jobs_survive_a_restart_of_the_server(tmp_path: Path) -> None:
     with EmbeddedServer(tmp_path) as server:
         first = Ledger.connect(LedgerSettings(redis_url=server.url, namespace="restart"))
         begin = after_seconds(first, 0.5)
-        submit(first, "timed", not_before=begin, durable=True)
-        submit(first, "first", durable=True)
-        submit(first, "second", after="first", durable=True)
+        submit(first, "timed", not_before=begin)
+        submit(first, "first")
+        submit(first, "second", after="first")
         first.close()
     with EmbeddedServer(tmp_path) as server:
         again = Ledger.connect(LedgerSettings(redis_url=server.url, namespace="restart"))
