@@ -22,7 +22,7 @@ def answer(job: CheckHealth, context: JobContext) -> HealthReport:
     if job.nonce.startswith(FAILING):
         raise ValidationError("the features of this job are wrong")
     if job.nonce.startswith(DEFECTIVE):
-        raise ZeroDivisionError("nobody thought of this")
+        raise ZeroDivisionError("a fault of the handler")
     return HealthReport(status="healthy", checks=_CHECKS, model=job.model, memory_mb=1.0)
 
 

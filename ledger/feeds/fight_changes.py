@@ -20,7 +20,7 @@ from ledger.server.stream_ranges import stream_between
 MAX_CHANGES = 10_000
 """About how many changes of a feed are kept, some 400 bytes each."""
 UNLISTED_KEPT = 30 * DAY
-"""How long after its start a withdrawn fight is known as withdrawn: nobody bets on it any more."""
+"""How long after its start a withdrawn fight is known as withdrawn: no bets on it are taken any more."""
 KEPT_AFTER_START = 2 * DAY
 """How long after its start a fight is compared with later readings; more than two starts of one bout differ."""
 
