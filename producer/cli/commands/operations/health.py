@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 
 import click
 
+from ledger.contracts.failures import UnknownJobError
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport, Report
 from producer.client import Client, require_report
@@ -43,5 +45,15 @@ def health(console: Console, model: str, url: str | None, timeout: float) -> Non
 def _ask_worker(console: Console, model: str, timeout: float) -> Report:
     with Client.from_env() as client:
         # The nonce makes each check a new job, so that no stored report is shown.
-        receipt = client.enqueue(CheckHealth(model=model, nonce=uuid.uuid4().hex))
-        return require_report(wait_with_progress(client, console, receipt.job_id, timeout))
+        job = CheckHealth(model=model, nonce=uuid.uuid4().hex)
+        end = time.monotonic() + timeout
+        while True:
+            job_id = client.enqueue(job).job_id
+            left = max(0.0, end - time.monotonic())
+            try:
+                return require_report(wait_with_progress(client, console, job_id, left))
+            except UnknownJobError:
+                # A failover has lost the submission, and no worker knows of it.
+                if time.monotonic() >= end:
+                    raise
+                console.note("The server has lost the check, as in a failover; it is submitted again.")
