@@ -176,7 +176,10 @@ class OutcomeArchive:
 
         with self._lock:
             footer = self._footers.get(file.name)
-        with self.folder.open(file.name) as opened, pq.ParquetFile(opened, metadata=footer, pre_buffer=True) as parquet:
+        with (
+            self.folder.open(file.name) as opened,
+            pq.ParquetFile(opened, metadata=footer, pre_buffer=True, page_checksum_verification=True) as parquet,
+        ):
             self._keep(self._footers, file.name, parquet.metadata, _FOOTERS_KEPT)
             return parquet.read_row_group(group, use_threads=False)
 
@@ -208,7 +211,9 @@ def batches_of(source: Any, columns: Sequence[str] | None, rows: int) -> Iterato
     import pyarrow.parquet as pq
 
     # Without a buffer, 20 MB of each file are held.
-    with pq.ParquetFile(source, buffer_size=_BUFFER_BYTES, pre_buffer=False) as parquet:
+    with pq.ParquetFile(
+        source, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
+    ) as parquet:
         for batch in parquet.iter_batches(batch_size=rows, columns=columns, use_threads=False):
             yield pa.Table.from_batches([batch])
 

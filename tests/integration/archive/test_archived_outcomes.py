@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 
 from ledger.archive.job_archive import ArchiveQuery
@@ -20,6 +21,8 @@ from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth, PredictCard
 from ledger.ledger import Ledger
 from ledger.server.embedded_server import EmbeddedServer
+from producer.client import existing_status
+from producer.replays import replay_job
 from tests.support.answered_cards import NIGHT, answer_card, card_of
 from tests.support.archives import ArchiveShop
 
@@ -81,6 +84,11 @@ def test_what_cannot_be_read_from_here_is_called_archived(shop: ArchiveShop, tmp
         with pytest.raises(JobArchivedError, match="CORNERMAN_ARCHIVE_URL") as raised:
             read(job_id)
         assert raised.value.location == status.archive
+    with pytest.raises(JobArchivedError, match=f"cornerman result {job_id}") as raised:
+        replay_job(status, retrain=False, nonce="n")
+    assert raised.value.location == status.archive
+    with pytest.raises(JobArchivedError, match=r"or unknown: cornerman result never"):
+        existing_status(elsewhere.status("never"))
     with pytest.raises(JobArchivedError) as raised:
         list(elsewhere.follow("0", idle_seconds=0.1))
     assert raised.value.place == shop.ledger.latest_place()
@@ -222,3 +230,30 @@ def test_operators_find_list_and_verify_the_archive(shop: ArchiveShop) -> None:
     [(_, fault)] = archive.verify()
     assert fault is not None
     assert "other bytes" in fault.fault
+
+
+def test_a_changed_byte_of_a_report_is_never_read_as_another_report(shop: ArchiveShop) -> None:
+    [job_id] = shop.settle("a")
+    before = shop.ledger.outcome(job_id)
+    shop.archive()
+    [path] = Path(shop.place).rglob("*.parquet")
+    written = path.read_bytes()
+    first, end = _bytes_of_column(path, "report")
+    found = []
+    for place in range(first, end):
+        path.write_bytes(written[:place] + bytes([written[place] ^ 1]) + written[place + 1 :])
+        reader = Ledger.connect(shop.ledger.settings)
+        try:
+            found.append(reader.outcome(job_id) == before)
+        except JobArchivedError:
+            found.append(True)
+        finally:
+            reader.close()
+    assert found
+    assert all(found)
+
+
+def _bytes_of_column(path: Path, name: str) -> tuple[int, int]:
+    group = pq.read_metadata(path).row_group(0)
+    [column] = [group.column(i) for i in range(group.num_columns) if group.column(i).path_in_schema == name]
+    return column.data_page_offset, column.data_page_offset + column.total_compressed_size

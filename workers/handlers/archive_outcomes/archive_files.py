@@ -56,6 +56,7 @@ class ArchiveFileWriter:
             use_dictionary=list(REPEATED),
             write_statistics=list(SMALL),
             data_page_size=GROUP_BYTES,
+            write_page_checksum=True,  # a changed byte would otherwise be read as another report
         )
         self._waiting: list[pa.Table] = []
         self._keys: list[bytes] = []
