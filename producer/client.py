@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TypeVar, Unpack, overload
 
-from ledger.contracts.failures import JobFailedError, UnknownJobError
+from ledger.contracts.failures import JobArchivedError, JobFailedError, UnknownJobError
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
 from ledger.contracts.job_reports.bets_report import BetsReport
@@ -358,7 +358,13 @@ def require_report(outcome: Outcome) -> Report:
 
 
 def existing_status(job: JobStatus) -> JobStatus:
-    """Return the status if the ledger holds the job. Raises UnknownJobError if not."""
+    """Return the status if the ledger holds the job.
+
+    Raises UnknownJobError if not, and JobArchivedError if only an archive that cannot be read from here can tell.
+    """
+    if job.state is JobState.UNKNOWN and job.archive is not None:
+        reason = f"cornerman result {job.job_id} says why it cannot be read"
+        raise JobArchivedError(job.job_id, f"{job.archive}, or unknown", reason)
     if job.state is JobState.UNKNOWN:
         raise UnknownJobError(f"job {job.job_id} is unknown: it was never submitted here")
     if job.state is JobState.FORGOTTEN:

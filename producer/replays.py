@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ledger.contracts.codec import job_refused
-from ledger.contracts.failures import LedgerError
-from ledger.contracts.job_state import JobStatus
+from ledger.contracts.failures import JobArchivedError, LedgerError
+from ledger.contracts.job_state import JobState, JobStatus
 from ledger.contracts.jobs import ROUTES, Replay, ReproduceTraining
 from producer.client import existing_status
 
@@ -25,12 +25,16 @@ def replay_job(status: JobStatus, *, retrain: bool, nonce: str) -> Replay | Repr
     ------
     UnknownJobError
         The ledger does not hold the job.
+    JobArchivedError
+        The job is archived, and the archive cannot be read from here.
     LedgerError
         The job has no outcome yet.
     JobRefusedError
         It takes long to recompute, and `retrain` is not set.
     """
     job_id = existing_status(status).job_id
+    if status.state is JobState.ARCHIVED:
+        raise JobArchivedError(job_id, status.archive or "", f"cornerman result {job_id} says why it cannot be read")
     if not status.state.final:
         raise LedgerError(f"job {job_id} is {status.state}: wait for its outcome (cornerman result {job_id})")
     if ROUTES[status.kind or ""].queue != "train":
