@@ -20,6 +20,7 @@ from gateway.pages.rendering import render
 from gateway.security.caller import Caller, Role
 
 TEMPLATE = Path(__file__).parents[1] / "templates/operations/runbook_text.html"
+GUIDE = "guides/operators.md"
 SECTION = "Symptoms and alerts"
 _HEADING = re.compile(r"<h3>(.*?)</h3>")
 _LINK = re.compile(r'<a href="([^"]*)">(.*?)</a>', re.DOTALL)
@@ -45,7 +46,8 @@ def runbook_html(document: str) -> str:
     html = _HEADING.sub(lambda found: f'<h2 id="{_anchor(found[1])}">{found[1]}</h2>', html)
     html = html.replace("<table>", '<div class="table" tabindex="0" role="region" aria-label="Table"><table>')
     html = html.replace("</table>", "</table></div>")
-    return _LINK.sub(lambda found: _link(found[1], found[2]), html)
+    anchors = set(re.findall(r'id="([^"]+)"', html))
+    return _LINK.sub(lambda found: _link(found[1], found[2], anchors), html)
 
 
 def _anchor(heading: str) -> str:
@@ -54,11 +56,11 @@ def _anchor(heading: str) -> str:
     return re.sub(r"[^a-z0-9 -]", "", text).replace(" ", "-")
 
 
-def _link(address: str, words: str) -> str:
-    """Return a link within the page; of a link to another document its words and the file."""
-    if address.startswith("#"):
+def _link(address: str, words: str, anchors: set[str]) -> str:
+    """Return a link within the page; of a link to another section or document its words and the file."""
+    if address.removeprefix("#") in anchors:
         return f'<a href="{address}">{words}</a>'
-    file = address.removeprefix("../").partition("#")[0]
+    file = address.removeprefix("../").partition("#")[0] or GUIDE
     return f"{words} (<code>docs/{escape(file)}</code>)"
 
 
