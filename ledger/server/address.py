@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
+FORM = "write redis://user:password@host:port/0, rediss:// or unix:///path"
 INVALID_URL_MESSAGE = (
-    "CORNERMAN_REDIS_URL cannot be read: write redis://user:password@host:port/0, rediss:// or unix:///path, "
+    f"CORNERMAN_REDIS_URL cannot be read: {FORM}, "
     "with special characters of the password percent-encoded (`#` as %23, `/` as %2F), and after a `?` only options of "
     "redis-py"
 )
@@ -47,6 +48,8 @@ _TLS = (
     "ssl_include_verify_flags",
     "ssl_exclude_verify_flags",
 )
+FILE_OPTIONS = ("ssl_keyfile", "ssl_certfile", "ssl_ca_certs", "ssl_ca_path")
+"""Options of redis-py that name a file or a folder."""
 _CERT_REQS = ("none", "optional", "required")
 
 
@@ -63,7 +66,7 @@ def validated_url(url: str) -> str:
         port = parts.port
         (parts.hostname or "").encode("idna")  # as resolving its address does
     except ValueError:
-        raise ValueError(INVALID_URL_MESSAGE) from None
+        raise ValueError(_because("its host or its port cannot be one; a port is a number up to 65535")) from None
     if parts.scheme not in ("redis", "rediss", "unix"):
         raise ValueError(
             _because("it must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://")

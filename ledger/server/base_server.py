@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ledger.compression.stored_values import NEWEST_FORMAT
 from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
 from ledger.server import lua_scripts
-from ledger.server.address import INVALID_URL_MESSAGE
+from ledger.server.address import FILE_OPTIONS, INVALID_URL_MESSAGE
 from ledger.server.connection_pool import Command
 from ledger.server.error_replies import error_meaning
 from ledger.server.exchanges import Commands, Exchange
@@ -204,6 +205,11 @@ def open_client(settings: LedgerSettings, *, asynchronous: bool = False) -> Any:
         pool.connection_class(**pool.connection_kwargs)  # an unopened connection: redis-py checks the options
     except (ValueError, TypeError, redis.RedisError):  # their text may quote a part of the password
         raise LedgerUnavailableError(INVALID_URL_MESSAGE) from None
+    for name in FILE_OPTIONS:  # OpenSSL's error names neither the option nor the file
+        if (path := pool.connection_kwargs.get(name)) and not os.access(path, os.R_OK):
+            raise LedgerUnavailableError(
+                f"CORNERMAN_REDIS_URL: its option {name} names no file that this user can read"
+            )
     return import_module("redis.asyncio" if asynchronous else "redis").Redis.from_pool(pool)
 
 

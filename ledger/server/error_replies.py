@@ -36,9 +36,7 @@ _MOVED = ErrorMeaning(
 )
 
 _BY_CODE = {
-    "NOAUTH": ErrorMeaning(
-        "it asks for a password: put one into CORNERMAN_REDIS_URL (redis://user:password@host:port/0)"
-    ),
+    "NOAUTH": ErrorMeaning("it asks for a password: put user:password@ before the hosts in CORNERMAN_REDIS_URL"),
     "WRONGPASS": ErrorMeaning("it does not accept this user and password: check CORNERMAN_REDIS_URL"),
     "DENIED": ErrorMeaning(
         "it is in protected mode, without a password for others than its own machine: configure users"

@@ -10,7 +10,7 @@ import re
 from typing import Literal, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-from ledger.server.address import SEVERAL_HOSTS, validated_url
+from ledger.server.address import FORM, SEVERAL_HOSTS, validated_url
 
 SENTINEL_PORT = 26379
 CLUSTER_PORT = 6379
@@ -95,7 +95,7 @@ def _read_sentinel(scheme: str, rest: str) -> ServerAddress:
         raise ValueError("CORNERMAN_REDIS_URL has sentinel_ssl=yes without TLS: write rediss+sentinel://")
     return ServerAddress(
         "sentinel",
-        _plain_url(scheme, user, nodes[0], database, others),
+        _plain_url("sentinel", scheme, user, nodes[0], database, others),
         nodes,
         service,
         own.get("sentinel_username"),
@@ -108,7 +108,7 @@ def _read_cluster(scheme: str, rest: str) -> ServerAddress:
     user, nodes, path, query = _parts("cluster", rest, CLUSTER_PORT)
     if path not in ("", "/", "/0") or dict(parse_qsl(query)).get("db", "0") != "0":
         raise _error("cluster", "a cluster has no other database than 0, and nothing else may follow the nodes")
-    return ServerAddress("cluster", _plain_url(scheme, user, nodes[0], "", query), nodes)
+    return ServerAddress("cluster", _plain_url("cluster", scheme, user, nodes[0], "", query), nodes)
 
 
 def _parts(kind: str, rest: str, default_port: int) -> tuple[str, tuple[Node, ...], str, str]:
@@ -116,6 +116,8 @@ def _parts(kind: str, rest: str, default_port: int) -> tuple[str, tuple[Node, ..
     if "#" in rest:
         raise _error(kind, "a `#` ends it early: write it as %23")
     user, hosts = _authority(rest)
+    if re.search("@.*,", user):  # it would be the password, and the hosts in it nobody's
+        raise _error(kind, "user and password stand once, before all hosts, and an `@` of the password is %40")
     path, _, query = rest[len(user) + len(hosts) :].partition("?")
     nodes = tuple(_node(kind, number, text, default_port) for number, text in enumerate(hosts.split(","), 1))
     for number, node in enumerate(nodes, 1):
@@ -137,7 +139,9 @@ def _node(kind: str, number: int, text: str, default_port: int) -> Node:
         host.encode("idna")  # as resolving its address does
     except ValueError:
         raise _error(kind, f"its host number {number} is no host:port with a port up to 65535") from None
-    if not host or port == 0 or re.search(r"[\s\x00-\x1f\x7f]", text):
+    if re.search(r"[\s\x00-\x1f\x7f]", text):
+        raise _error(kind, f"its host number {number} has a space or a control character")
+    if not host or port == 0:
         raise _error(kind, f"its host number {number} is empty or has port 0")
     return Node(host, default_port if port is None else port)
 
@@ -159,13 +163,22 @@ def _sentinel_options(query: str) -> tuple[dict[str, str], str]:
     return own, urlencode([pair for pair in pairs if pair[0] not in own])
 
 
-def _plain_url(scheme: str, user: str, node: Node, database: str, query: str) -> str:
+def _plain_url(kind: str, scheme: str, user: str, node: Node, database: str, query: str) -> str:
     options = f"?{query}" if query else ""
-    return validated_url(f"{scheme}://{user}{node}/{database}{options}")
+    try:
+        return validated_url(f"{scheme}://{user}{node}/{database}{options}")
+    except ValueError as error:  # which says what to write for one server
+        said = str(error).replace(FORM, _form(kind)).replace("write rediss://", f"write rediss+{kind}://")
+        own = ", ".join(_SENTINEL_OPTIONS)
+        raise ValueError(said.replace("known are ", f"known are {own}, ") if kind == "sentinel" else said) from None
+
+
+def _form(kind: str) -> str:
+    return f"write {_FORMS[kind]}, or rediss+{kind}:// with TLS"
 
 
 def _error(kind: str, reason: str) -> ValueError:
     return ValueError(
-        f"CORNERMAN_REDIS_URL cannot be read ({reason}): write {_FORMS[kind]}, or rediss+{kind}:// with TLS, "
+        f"CORNERMAN_REDIS_URL cannot be read ({reason}): {_form(kind)}, "
         "with special characters of the password percent-encoded (`#` as %23, `/` as %2F)"
     )

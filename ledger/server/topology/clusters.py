@@ -123,6 +123,8 @@ def _advice(error: redis.RedisError) -> str:
     text = str(error)
     if "cluster support disabled" in text:
         return "it is in no cluster: write redis://host:port into CORNERMAN_REDIS_URL"
+    if "unknown command" in text:
+        return "it is a sentinel, or of another make: write the nodes of a cluster into CORNERMAN_REDIS_URL"
     if isinstance(error, redis.exceptions.NoPermissionError):
         return "this user may not ask: it needs `+cluster|slots +cluster|nodes`, see deploy/users-cluster.acl"
     meaning = error_meaning(error)

@@ -108,7 +108,10 @@ def _refusal(error: redis.RedisError, service: str) -> str:
     """Return what a sentinel's error reply means, without its text, which may quote the password."""
     text = str(error)
     if isinstance(error, redis.AuthenticationError) or text.startswith(("NOAUTH", "WRONGPASS")):
-        return "does not accept this user: check sentinel_username and sentinel_password in CORNERMAN_REDIS_URL"
+        return (
+            "does not accept this user: check sentinel_username and sentinel_password in CORNERMAN_REDIS_URL, and that "
+            "it is the port of a sentinel, usually 26379"
+        )
     if isinstance(error, redis.exceptions.NoPermissionError):
         return "does not let this user ask: its rules must allow `+sentinel|master`"
     if "No such master" in text:

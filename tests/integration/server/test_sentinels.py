@@ -208,7 +208,8 @@ def test_a_server_of_another_kind_than_the_url_says_is_named(group: SentinelGrou
     sentinel, server = group.sentinels[0], group.primary()
     for url, said in (
         (f"redis://localhost:{sentinel.port}/0", r"it is a sentinel: write redis\+sentinel://"),
-        (f"redis+sentinel://localhost:{server.port}/shop", "does not accept this user"),
+        (f"redis+cluster://localhost:{sentinel.port}", "it is a sentinel, or of another make"),
+        (f"redis+sentinel://localhost:{server.port}/shop", "does not accept this user.*port of a sentinel"),
         (f"redis+sentinel://localhost:{valkey.url.rpartition(':')[2].rstrip('/0')}/shop", "is no sentinel"),
         (group.url().replace("/shop", "/shoe"), "knows no service shoe"),
         (group.url(), "asks for a password"),
