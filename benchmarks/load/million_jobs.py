@@ -209,7 +209,7 @@ class Caller:
         self._cards = self._all_cards()
 
     def submit(self, jobs: int) -> None:
-        """Submit `count` jobs."""
+        """Submit that many jobs."""
         try:
             started = time.monotonic()
             while self.submitted < jobs:

@@ -69,6 +69,7 @@ OF_THE_MARKET = {"IntervalsMissMarket95", "IntervalsMissMarket80"}
 OF_OTHER_POOLS = {"LeasesLost"}
 OF_STATES = {"StateLags"}
 OF_FEEDS = {"FeedSilent", "FeedBudgetLow"}
+OF_ARCHIVE = {"ArchiveBehind"}
 OF_SCHEDULES = {"ScheduleFailed", "ScheduleLate"}
 OF_BETS = {"DrawdownStop"}
 OF_THE_SERVER = {"ServerEvicts"}  # in test_evicting_server.py
@@ -85,6 +86,7 @@ def test_none_is_left_out() -> None:
         OF_THE_MARKET,
         OF_OTHER_POOLS,
         OF_STATES,
+        OF_ARCHIVE,
         OF_SCHEDULES,
         OF_FEEDS,
         OF_BETS,
@@ -248,6 +250,22 @@ def test_a_champion_that_does_not_know_the_last_results_is_reported(
     alarm.clears("StateLags")
 
 
+def caught_up(ledger: Ledger, *, days_ago: int) -> None:
+    """Note an archive that had all that was due `days_ago`."""
+    at_ms = round(ledger.server.time() * 1000) - days_ago * 86_400_000
+    state = {
+        "store": "s3://archive",
+        "folder": "f",
+        "version": 1,
+        "manifest": "m",
+        "outcomes": 1,
+        "files": 1,
+        "bytes": 1,
+    }
+    fields = [part for pair in {**state, "written": at_ms, "caught_up": at_ms}.items() for part in pair]
+    ledger.server.execute("HSET", ledger.server.key("archive"), *fields)
+
+
 def test_feeds_and_schedules_that_do_not_run_and_a_drawdown_stop_are_reported(
     ledger: Ledger, start_alarmed: Callable[..., tuple[Any, Alarm]]
 ) -> None:
@@ -265,14 +283,16 @@ def test_feeds_and_schedules_that_do_not_run_and_a_drawdown_stop_are_reported(
     bet_id = ledger.bets.place(LOST_BET, taken=True).bet.bet_id
     ledger.bets.settle({bet_id: "lost"}, user="test")
     ledger.controls.set({"drawdown_stop": 1}, user="test", reason="low")
+    caught_up(ledger, days_ago=3)
     _, alarm = start_alarmed(concurrency=1)
-    alarm.fires(*OF_FEEDS, *OF_SCHEDULES, *OF_BETS)
+    alarm.fires(*OF_FEEDS, *OF_ARCHIVE, *OF_SCHEDULES, *OF_BETS)
+    caught_up(ledger, days_ago=0)
     ledger.controls.set({"drawdown_stop": 5000}, user="test", reason="high")
     for name in ("failing", "late"):
         ledger.schedules.remove(name, **audit)
     ledger.feeds.leases.join("ufc", "runner", source="a test", lease_seconds=600.0)
     ledger.feeds.end_poll("ufc", FeedState(budget=FeedBudget(remaining=300, coverage=1.0)), totals={})
-    alarm.clears(*OF_FEEDS, *OF_SCHEDULES, *OF_BETS)
+    alarm.clears(*OF_FEEDS, *OF_ARCHIVE, *OF_SCHEDULES, *OF_BETS)
 
 
 def test_jobs_taken_over_from_a_dead_pool_are_told(
