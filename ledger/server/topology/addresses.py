@@ -116,7 +116,7 @@ def _parts(kind: str, rest: str, default_port: int) -> tuple[str, tuple[Node, ..
     if "#" in rest:
         raise _error(kind, "a `#` ends it early: write it as %23")
     user, hosts = _authority(rest)
-    if re.search("@.*,", user):  # it would be the password, and the hosts in it nobody's
+    if re.search("@.*,", user):  # the hosts before it would be read as a password
         raise _error(kind, "user and password stand once, before all hosts, and an `@` of the password is %40")
     path, _, query = rest[len(user) + len(hosts) :].partition("?")
     nodes = tuple(_node(kind, number, text, default_port) for number, text in enumerate(hosts.split(","), 1))
