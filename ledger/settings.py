@@ -28,7 +28,8 @@ class LedgerSettings:
 
     redis_url: str | None = _setting(
         None,
-        "server: redis://, rediss:// (TLS), unix:// or redis+sentinel://, with user and password if it requires them",
+        "server: redis://, rediss:// (TLS), unix://, redis+sentinel:// or redis+cluster://, with user and password if "
+        "it requires them",
         secret=True,
     )
     namespace: str = _setting("cornerman", "prefix of every key, so that several ledgers can share a server")
