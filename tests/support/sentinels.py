@@ -123,14 +123,14 @@ class SentinelGroup:
         primary = self.primary()
         return [server for server in self.servers if server is not primary]
 
-    def order_failover(self) -> None:
+    def order_failover(self, *options: str) -> None:
         """Let the sentinels make a replica the primary, as an operator does for maintenance, and wait for it."""
         before = self.primary()
 
         def ordered() -> bool:
             with self._sentinel() as sentinel:
                 try:
-                    return bool(sentinel.execute_command("SENTINEL FAILOVER", SERVICE))
+                    return bool(sentinel.execute_command("SENTINEL FAILOVER", SERVICE, *options))
                 except redis.ResponseError:  # one is under way, or no replica is good enough yet
                     return self.primary() is not before
 

@@ -38,9 +38,8 @@ def user(role: str) -> str:
 
 
 def write_users(server: ServerProcess) -> None:
-    machines = (DEPLOY / "machines.acl").read_text()
-    for role in ("replica", "sentinel"):
-        machines = machines.replace(f"#{role.upper()}_SHA256", f">{password_of(role)}")
+    lines = (DEPLOY.parent / "replication-users.acl").read_text().splitlines(keepends=True)
+    machines = "".join(line.replace("#REPLICATION_SHA256", f">{password_of(line.split()[1])}") for line in lines)
     (server.folder / "users.acl").write_text(users_text(NAMESPACE) + machines)
 
 
@@ -216,6 +215,13 @@ def test_a_server_of_another_kind_than_the_url_says_is_named(group: SentinelGrou
     ):
         with pytest.raises(LedgerUnavailableError, match=said):
             Ledger.connect(LedgerSettings(redis_url=url, reply_timeout_seconds=1.0))
+
+
+def test_the_shipped_users_may_coordinate_a_failover(group: SentinelGroup) -> None:
+    with group.primary().client() as server:
+        if int(server.info("server").get("valkey_version", "0").partition(".")[0]) < 9:
+            pytest.skip("sentinels coordinate a failover with the primary since Valkey 9")
+    group.order_failover("COORDINATED")
 
 
 def test_what_is_connected_works_on_without_sentinels_and_the_rest_is_told(
