@@ -32,10 +32,20 @@ AGAIN = "redis.call('XADD', ns .. 'outcomes', '*', 'job', id)"
 
 # What is wrong with a ledger: script, a line of it, what stands there instead, and how the checker calls it.
 BROKEN = {
-    "drops the fence": ("settle", "if job[1] == 'running' and job[2] == fence then", "if true then", "duplicated"),
+    "drops the fence": (
+        "settle",
+        "if job[1] == 'running' and job[2] == fence and not job[10] then",
+        "if true then",
+        "duplicated",
+    ),
     "forgets a lease": ("claim", "redis.call('ZADD', ns .. 'leases', unpack(leases))", "", "hanging"),
     "answers twice": ("settle", "redis.call('XADD',", f"{AGAIN}; redis.call('XADD',", "duplicated"),
-    "tells nobody": ("settle", "redis.call('XADD', ns .. 'outcomes'", "redis.call('XADD', ns .. 'x'", "unexpected"),
+    "tells nobody": (
+        "settle",
+        "redis.call('XADD', ns .. 'outcomes'",
+        "redis.call('XADD', ns .. 'prices:x'",
+        "unexpected",
+    ),
     "loses a job with its worker": (
         "reap",
         "ring_doorbell(requeue(id, false, event, reason))",
