@@ -41,7 +41,9 @@ def fill(ledger: Ledger, fraction: float) -> None:
 def check_once(ledger: Ledger, folder: Path, state: FanOutState) -> JobSnoozedError:
     """Check a training of two unfinished parts once."""
     (folder / "models").mkdir(exist_ok=True)
-    ledger_claim = SimpleNamespace(correlation_id="order", caller=None, claimed_at=state.looked_at)
+    ledger_claim = SimpleNamespace(
+        correlation_id="order", caller=None, claimed_at=state.looked_at, span=None, trace=None
+    )
     context: Any = SimpleNamespace(ledger=ledger, store=Store(folder / "models"), claim=ledger_claim)
     parts = [
         TrainPart(

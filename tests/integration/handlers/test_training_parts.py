@@ -12,6 +12,7 @@ import pytest
 
 from engine.data.fight_log import write_fight_log
 from engine.simulation.league import LeagueConfig, simulate_league
+from ledger.compression.stored_values import decompress
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.job_state import JobState, Progress
 from ledger.contracts.jobs import TrainEnsemble, TrainPart
@@ -57,7 +58,7 @@ def parts_of(ledger: Ledger) -> Iterator[tuple[str, dict[bytes, bytes]]]:
     for key in ledger.server.client.scan_iter(f"{ledger.settings.namespace}:job:*"):
         record = ledger.server.client.hgetall(key)
         if record[b"kind"] == b"train_part":
-            yield record[b"payload"].decode().split('"name":"')[1].split('"')[0], record
+            yield decompress(record[b"payload"]).decode().split('"name":"')[1].split('"')[0], record
 
 
 def part_holder(ledger: Ledger, until: Callable[..., None]) -> int:

@@ -72,7 +72,7 @@ def client_python(distributions: Path, tmp_path_factory: pytest.TempPathFactory)
 
 def expected_files() -> set[str]:
     """Every module, script, document and type marker of the rooms."""
-    kinds = ("*.py", "*.lua", "*.json", "*.html", "*.css", "*.js", "*.svg", "*.ts", "py.typed")
+    kinds = ("*.py", "*.lua", "*.zdict", "*.json", "*.html", "*.css", "*.js", "*.svg", "*.ts", "py.typed")
     found = (path for room in ROOMS for kind in kinds for path in (ROOT / room).rglob(kind))
     return {path.relative_to(ROOT).as_posix() for path in found}
 

@@ -148,6 +148,16 @@ def run_bet_commands(shop: Shop) -> None:
         shop(role, "bets account")
 
 
+def run_archive_commands(shop: Shop) -> None:
+    for role in ("producer", "operator"):
+        shop(role, "archive run", "--keep-days", "0")
+    for role in ("reader", "operator"):
+        shop(role, "archive status")
+        assert shop(role, "archive list", "--kind", "backtest")
+        shop(role, "archive find", "trained")
+        shop(role, "archive verify")
+
+
 def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None:
     league = str(shop.folder / "league")
     enqueue = ("enqueue", "--card", str(shop.folder / "card.json"), "--key")
@@ -283,9 +293,11 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
     shop("reader", "compression")
     shop("operator", "compression", "off", "--rewrite", *WHY)
     shop("operator", "compression", "on", "--rewrite", *WHY)
+    ended = endings(shop.address)
+    run_archive_commands(shop)
+    ended |= endings(shop.address)
 
     assert shop.ran == commands() - WITHOUT_THE_SERVER - A_PROCESS
-    ended = endings(shop.address)
     assert ended.keys() == ROUTES.keys()
     assert not {"internal", "queued", "running"} & set().union(*ended.values()), ended
     assert denied(shop.address) == []

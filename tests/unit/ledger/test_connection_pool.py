@@ -24,6 +24,8 @@ from ledger.server.embedded_server import EmbeddedServer
 from ledger.settings import LedgerSettings
 from tests.support.loop_ledger import LoopLedger
 
+NUMBER = "t:sequence"
+
 
 @pytest.fixture
 def client(ledger: Ledger) -> Any:
@@ -38,11 +40,11 @@ def connections(client: Any) -> Iterator[ConnectionPool]:
 
 
 def test_replies_come_in_order_and_a_refusal_is_one_of_them(connections: ConnectionPool) -> None:
-    first, refused, second = connections.execute(("SET", "number", 1), ("LPUSH", "number", "x"), ("INCR", "number"))
+    first, refused, second = connections.execute(("SET", NUMBER, 1), ("LPUSH", NUMBER, "x"), ("INCR", NUMBER))
     assert (first, second) == (b"OK", 2)
     assert isinstance(refused, redis.ResponseError)
     assert "WRONGTYPE" in str(refused)
-    assert connections.execute(("GET", "number")) == [b"2"]
+    assert connections.execute(("GET", NUMBER)) == [b"2"]
 
 
 def test_one_connection_serves_one_command_after_the_other(connections: ConnectionPool) -> None:

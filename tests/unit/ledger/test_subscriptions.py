@@ -11,7 +11,7 @@ from ledger.server.connection_pool import ConnectionPool
 from ledger.server.subscriptions import subscribe
 
 PATIENCE_SECONDS = 5.0
-LOOK = ("HMGET", "record", "field")
+LOOK = ("HMGET", "t:job:record", "field")
 
 
 @pytest.fixture
@@ -48,12 +48,12 @@ def test_a_subscription_hears_its_own_channel_only_though_its_connection_had_oth
 def test_a_subscription_begins_with_a_look_at_the_record(client: Any, connections: ConnectionPool) -> None:
     with subscribe(connections, "one", LOOK) as one:
         assert one.initial_reply == [None]
-        client.hset("record", "field", "value")
+        client.hset("t:job:record", "field", "value")
     with subscribe(connections, "two", LOOK) as two:
         assert two.initial_reply == [b"value"]
     with (
         pytest.raises(redis.ResponseError, match="wrong number of arguments"),
-        subscribe(connections, "three", ("HMGET", "record")),
+        subscribe(connections, "three", ("HMGET", "t:job:record")),
     ):
         pass
     with subscribe(connections, "three", LOOK) as three:

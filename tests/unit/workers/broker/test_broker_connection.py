@@ -60,7 +60,7 @@ def test_no_reply_is_waited_for_longer_than_the_pop_takes_and_a_reply_may(channe
 
 @pytest.mark.slow
 def test_a_pop_that_the_server_refuses_is_silence_and_not_the_end_of_the_pool(channel: Any) -> None:
-    channel.client.config_set("min-replicas-to-write", 1)
+    channel.client.execute_command("ACL", "SETUSER", "default", "-brpop")
     started_seconds = time.monotonic()
     assert popped(channel) is None
     assert time.monotonic() - started_seconds >= RETRY_SECONDS, "the next is sent at once"
