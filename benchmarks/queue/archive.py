@@ -1,6 +1,6 @@
 """The archive of outcomes: how many a second move, the memory of the archiver, bytes each, and how soon one is found.
 
-    python -m benchmarks.queue.archive [--outcomes 10000000] [--cards 0.02] [--folder /tmp/archive] [--json]
+    python -m benchmarks.queue.archive [--outcomes 10000000] [--cards 0.02] [--folder FOLDER] [--json]
 
 Outcomes are of three sorts: `--cards` of them are cards of 12 fights with 4 bookmakers and full answers (38 kB of
 JSON), as many again are of one fight (3 kB), and the others are health checks (0.5 kB). All are copies of some hundreds

@@ -41,7 +41,7 @@ def play(
     failures: Iterable[Callable[[], str]],
     say: Callable[[str], None],
 ) -> tuple[Losses, list[str]]:
-    """Run a plan on a ledger; return what was lost, and what each failure said of itself."""
+    """Run a plan on a ledger; return what was lost, and the message of each failure."""
     variables = {
         "CORNERMAN_REDIS_URL": str(settings.redis_url),
         "CORNERMAN_NAMESPACE": settings.namespace,
