@@ -15,7 +15,7 @@ from ledger.contracts.job_state import Durability
 from ledger.ledger import Ledger, LedgerSettings
 from tests.chaos import probe
 from tests.chaos.data_loss import worker
-from tests.chaos.data_loss.callers import Callers, Losses, insist
+from tests.chaos.data_loss.callers import PATIENCE_SECONDS, Callers, Losses, insist
 from tests.chaos.fleet import Fleet, Pool
 
 Mode: TypeAlias = Literal["none", "disk", "replica"]
@@ -57,7 +57,10 @@ def play(
         fleet = stack.enter_context(Fleet([_pool(folder, variables, plan.children)]))
         ledger = insist(lambda: Ledger.connect(settings))
         stack.callback(ledger.close)
+        latest_seconds = time.monotonic() + PATIENCE_SECONDS
         while not insist(ledger.pools.alive):
+            if time.monotonic() > latest_seconds:
+                raise TimeoutError(f"no pool is alive after {PATIENCE_SECONDS:g} s: see its log in {folder}")
             time.sleep(0.1)
         callers = Callers(lambda: Ledger.connect(settings), _DURABLE[plan.mode])
         failed: list[str] = []
