@@ -1713,6 +1713,8 @@ export interface Overview {
   not_queued?: number;
   /** All schedules, with their next and last run. */
   schedules?: ScheduleStatus[];
+  /** Outcomes that no reader sees, because the disk or replicas have not confirmed them. */
+  unconfirmed?: UnconfirmedOutcomes;
 }
 
 /**
@@ -2530,6 +2532,18 @@ export interface TrainingReport {
   metrics: Record<string, number>;
   bundle_bytes: number;
   warnings?: string[];
+}
+
+/** Outcomes that are prepared, and which no reader sees before they are confirmed. */
+export interface UnconfirmedOutcomes {
+  /** Their number. */
+  count?: number;
+  /** How long the oldest of them has waited. */
+  oldest_seconds?: number;
+  /** What they wait for, as `OutcomeConfirmation.durability` returns it. */
+  durability?: string;
+  /** Why they cannot be confirmed, if the number of connected replicas shows it; else empty. */
+  reason?: string;
 }
 
 /**

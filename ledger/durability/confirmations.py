@@ -204,6 +204,14 @@ def connected_replicas(replication: bytes) -> int:
     return len(re.findall(rb"^slave\d+:.*state=online", replication, re.MULTILINE))
 
 
+def missing_replicas(server: BaseServer, needed: int) -> Exchange[str]:
+    """Return that too few replicas are connected and what to do; empty if enough are."""
+    with server.translate_errors():
+        [replication] = checked_replies((yield Commands((INFO_REPLICATION,))))
+    online = connected_replicas(replication)
+    return _too_few(online, needed) if online < needed else ""
+
+
 def check_confirmation(server: BaseServer, confirmation: Confirmation) -> Exchange[None]:
     """Check, before anything is written, that the server can confirm it. Raises NotDurableError."""
     probe: Command = ("WAITAOF", 1, 0, 1) if confirmation.local else ("PING",)

@@ -21,6 +21,7 @@ from ledger.durability.confirmations import (
     Missing,
     NotDurableError,
     check_confirmation,
+    missing_replicas,
     script_confirmed,
 )
 from ledger.server.base_server import BaseServer
@@ -55,6 +56,35 @@ class ConfirmedOutcomes(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 0
     missing: Missing | None = None
     reason: str = ""
+
+
+class UnconfirmedOutcomes(msgspec.Struct, frozen=True, kw_only=True):
+    """Outcomes that are prepared, and which no reader sees before they are confirmed.
+
+    Attributes
+    ----------
+    count
+        Their number.
+    oldest_seconds
+        How long the oldest of them has waited.
+    durability
+        What they wait for, as `OutcomeConfirmation.durability` returns it.
+    reason
+        Why they cannot be confirmed, if the number of connected replicas shows it; else empty.
+    """
+
+    count: int = 0
+    oldest_seconds: float = 0.0
+    durability: str = "none"
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """Return how many wait for what, and why; empty if none waits."""
+        if not self.count:
+            return ""
+        wait = "1 outcome waits" if self.count == 1 else f"{self.count:,} outcomes wait"
+        why = f": {self.reason}" if self.reason else ""
+        return f"{wait} for durability {self.durability!r}, the oldest for {self.oldest_seconds:,.0f} s{why}"
 
 
 class _Listing(NamedTuple):
@@ -98,6 +128,24 @@ class ConfirmationExchanges:
         if not waiting:
             return ConfirmedOutcomes()
         return (yield from self.confirm_prepared((durability or b"").decode()))
+
+    def unconfirmed(self) -> Exchange[UnconfirmedOutcomes]:
+        """Implement `OutcomeConfirmation.unconfirmed`."""
+        prepared = self._server.key("prepared")
+        value, count, oldest, now = yield from self._server.multi(
+            ("HGET", self._server.key("counts"), "durability"),
+            ("ZCARD", prepared),
+            ("ZRANGEBYSCORE", prepared, "-inf", "+inf", "WITHSCORES", "LIMIT", 0, 1),
+            ("TIME",),
+        )
+        if not count:
+            return UnconfirmedOutcomes()
+        durability = (value or b"none").decode()
+        seconds = int(now[0]) + int(now[1]) / 1e6 - float(oldest[1]) / 1e6
+        confirmation = self._confirmation(durability)
+        needed = 0 if confirmation is None else confirmation.replicas
+        reason = yield from missing_replicas(self._server, needed)
+        return UnconfirmedOutcomes(count=count, oldest_seconds=max(0.0, seconds), durability=durability, reason=reason)
 
     def confirm_prepared(self, durability: str) -> Exchange[ConfirmedOutcomes]:
         """Wait once for the outcomes that are prepared now, and make them visible. `durability` is the ledger's."""
@@ -158,6 +206,10 @@ class OutcomeConfirmation:
     def durability(self) -> str:
         """Return what outcomes wait for in this ledger: `none`, `disk`, or `replica` with their number and storage."""
         return (self._server.execute("HGET", self._server.key("counts"), "durability") or b"none").decode()
+
+    def unconfirmed(self) -> UnconfirmedOutcomes:
+        """Return how many outcomes are prepared and not confirmed, since when, and why if that can be seen."""
+        return self._server.run(self._exchanges.unconfirmed())
 
     def confirm(self) -> ConfirmedOutcomes:
         """Wait once for the outcomes that are prepared now, and make them visible."""

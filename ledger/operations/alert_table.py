@@ -347,6 +347,15 @@ ALERT_KINDS: tuple[AlertKind, ...] = (
         "after a clock that was wrong: pause and resume the schedule",
     ),
     AlertKind(
+        name="OutcomesUnconfirmed",
+        threshold=30,
+        for_seconds=0,
+        severity=CRITICAL,
+        summary="outcomes wait to be confirmed by the disk or by replicas, and no reader sees them before",
+        action="bring back the replica or the disk that is missing (cornerman status names it); or set "
+        "CORNERMAN_OUTCOME_DURABILITY lower and restart a pool, if a failover may lose answers",
+    ),
+    AlertKind(
         name="ArchiveBehind",
         threshold=2 * DAY,
         for_seconds=0,

@@ -49,6 +49,7 @@ COMPUTED = frozenset(
         "NoConsumer",
         "NoPool",
         "NoRelay",
+        "OutcomesUnconfirmed",
         "Quarantined",
         "QueueNearlyFull",
         "QueuePaused",
@@ -134,6 +135,7 @@ def _computed(ledger: Ledger, view: Overview) -> Iterator[_Value]:
     yield from _models(view)
     yield from _feeds(view)
     yield from _schedules(view)
+    yield from _outcomes(view, now)
     yield from _bets(ledger)
     yield from _webhooks(ledger, now)
     if view.dead_letters:
@@ -230,6 +232,12 @@ def _schedules(view: Overview) -> Iterator[_Value]:
                 "clock has not reached: no slot is due before it"
             )
             yield "ScheduleLate", status.ahead_seconds, about, None, sentence
+
+
+def _outcomes(view: Overview, now: datetime) -> Iterator[_Value]:
+    waiting = view.unconfirmed
+    since = now - timedelta(seconds=waiting.oldest_seconds)
+    yield "OutcomesUnconfirmed", waiting.oldest_seconds, {}, since, str(waiting)
 
 
 def _bets(ledger: Ledger) -> Iterator[_Value]:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from ledger.contracts.feeds import FeedStatus
 from ledger.contracts.schedules import ScheduleStatus
+from ledger.durability.outcomes import UnconfirmedOutcomes
 from ledger.jobs.outcome_stats import RecentOutcomes
 from ledger.jobs.queue_stats import QueueBacklog
 from ledger.ledger import Ledger
@@ -37,6 +38,8 @@ class Overview(Struct, frozen=True, kw_only=True):
         Number of jobs in the state `waiting`, which are in no queue.
     schedules
         All schedules, with their next and last run.
+    unconfirmed
+        Outcomes that no reader sees, because the disk or replicas have not confirmed them.
     """
 
     queues: dict[str, QueueBacklog]
@@ -51,6 +54,7 @@ class Overview(Struct, frozen=True, kw_only=True):
     feeds: list[FeedStatus] = []
     not_queued: int = 0
     schedules: list[ScheduleStatus] = []
+    unconfirmed: UnconfirmedOutcomes = UnconfirmedOutcomes()
 
 
 def overview(ledger: Ledger) -> Overview:
@@ -69,6 +73,7 @@ def overview(ledger: Ledger) -> Overview:
         feeds=ledger.feeds.all(),
         not_queued=backlog.not_queued,
         schedules=ledger.schedules.list(),
+        unconfirmed=ledger.outcome_confirmation.unconfirmed(),
     )
 
 

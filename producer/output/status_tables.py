@@ -118,9 +118,10 @@ def _lines(view: Overview) -> Text:
     limit = f" of {room.limit_bytes / 2**20:,.0f}" if room.limit_bytes else ""
     aliases = ", ".join(f"{name} -> {digest[:12]}" for name, digest in sorted(view.aliases.items())) or "none"
     waiting = f"waiting for a time or a job, not queued yet: {view.not_queued:,}\n" if view.not_queued else ""
+    unconfirmed = f"not confirmed: {view.unconfirmed}\n" if view.unconfirmed.count else ""
     return Text(
         f"outcomes: {lately.per_minute:,.1f} a minute over {duration_text(lately.span_seconds)} ({ends})\n"
-        f"{waiting}dead letters: {view.dead_letters}; models: {aliases}; "
+        f"{unconfirmed}{waiting}dead letters: {view.dead_letters}; models: {aliases}; "
         f"server: {room.used_bytes / 2**20:,.0f}{limit} MB" + (f"\nTHE SERVER {room}" if room.may_evict else "")
     )
 

@@ -139,6 +139,7 @@ SITUATIONS = [
     *gauge(
         "ScheduleLate", 'cornerman_schedule_late_seconds{schedule="nightly"}', beyond=301, within=300, for_minutes=0
     ),
+    *gauge("OutcomesUnconfirmed", "cornerman_unconfirmed_outcome_age_seconds", beyond=31, within=30, for_minutes=0),
     *gauge("ArchiveBehind", "cornerman_archive_lag_seconds", beyond=172_801, within=172_800, for_minutes=0),
     *gauge("StateLags", 'cornerman_state_lag_days{model="abc"}', beyond=15, within=14, for_minutes=10),
     *gauge("FeedSilent", 'cornerman_feed_silent_polls{feed="ufc"}', beyond=3.5, within=2.5, for_minutes=1),

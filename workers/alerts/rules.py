@@ -100,6 +100,7 @@ EXPRESSIONS: dict[str, Expression] = {
     "FeedBudgetLow": Gauge(Series("cornerman_feed_budget_coverage"), (*FLEET_LABELS, "feed"), minimum=True),
     "ScheduleFailed": Gauge(Series("cornerman_schedule_failed"), (*FLEET_LABELS, "schedule")),
     "ScheduleLate": Gauge(Series("cornerman_schedule_late_seconds"), (*FLEET_LABELS, "schedule")),
+    "OutcomesUnconfirmed": Gauge(Series("cornerman_unconfirmed_outcome_age_seconds"), FLEET_LABELS),
     "ArchiveBehind": Gauge(Series("cornerman_archive_lag_seconds"), FLEET_LABELS),
     "DrawdownStop": Gauge(Series("cornerman_drawdown_stopped"), (*FLEET_LABELS, "mode")),
     "PoolDown": Gauge(Series("up", (("job", "cornerman"),)), POOL_LABELS, minimum=True),

@@ -18,6 +18,7 @@ from ledger.contracts.failures import PermissionDeniedError
 from ledger.contracts.feeds import FeedStatus
 from ledger.contracts.reports import HealthCheck
 from ledger.contracts.schedules import ScheduleStatus
+from ledger.durability.outcomes import UnconfirmedOutcomes
 from ledger.jobs.claims import QUEUES
 from ledger.jobs.queue_stats import Backlog
 from ledger.ledger import Ledger
@@ -47,6 +48,7 @@ class LedgerSnapshot(Struct, frozen=True):
     feeds: Sequence[FeedStatus] = ()
     schedules: Sequence[ScheduleStatus] = ()
     bets: BetAccount | None = None
+    unconfirmed: UnconfirmedOutcomes = UnconfirmedOutcomes()
     archive: ArchiveState | None = None
     archive_lag_seconds: float = 0.0
 
@@ -91,6 +93,7 @@ def snapshot_ledger(ledger: Ledger) -> LedgerSnapshot:
         feeds=ledger.feeds.all()[:MAX_FEEDS],
         schedules=ledger.schedules.list(),
         bets=ledger.bets.account(),
+        unconfirmed=ledger.outcome_confirmation.unconfirmed(),
         archive=archive,
         archive_lag_seconds=0.0 if archive is None else _archive_lag_seconds(ledger, archive),
     )
@@ -174,6 +177,8 @@ def _ledger_gauges(ledger: LedgerSnapshot) -> dict[str, GaugeValues]:
         "cornerman_consumers": {(queue,): consumers[queue] for queue in QUEUES},
         "cornerman_unattended_jobs": {(queue,): unattended[queue] for queue in QUEUES},
         "cornerman_dead_letters": {(): ledger.backlog.dead_letters},
+        "cornerman_unconfirmed_outcomes": {(): ledger.unconfirmed.count},
+        "cornerman_unconfirmed_outcome_age_seconds": {(): ledger.unconfirmed.oldest_seconds},
     }
     if ledger.drift is not None:
         values["cornerman_calibration_drift"] = {(ledger.drift.model,): ledger.drift.drift}

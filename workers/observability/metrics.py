@@ -86,6 +86,12 @@ GAUGES: dict[str, GaugeDefinition] = {
     "cornerman_schedule_late_seconds": GaugeDefinition(
         "How long the next slot of a schedule has been due, or is ahead of the server's clock (fleet)", ("schedule",)
     ),
+    "cornerman_unconfirmed_outcomes": GaugeDefinition(
+        "Outcomes that wait to be confirmed by the disk or by replicas, which no reader sees before (fleet)"
+    ),
+    "cornerman_unconfirmed_outcome_age_seconds": GaugeDefinition(
+        "How long the oldest outcome that is not confirmed has waited, 0 if none waits (fleet)"
+    ),
     "cornerman_archive_lag_seconds": GaugeDefinition(
         "Time since all outcomes that were due had been archived; absent before the first was (fleet)"
     ),

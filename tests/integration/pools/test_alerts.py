@@ -72,6 +72,7 @@ OF_FEEDS = {"FeedSilent", "FeedBudgetLow"}
 OF_ARCHIVE = {"ArchiveBehind"}
 OF_SCHEDULES = {"ScheduleFailed", "ScheduleLate"}
 OF_BETS = {"DrawdownStop"}
+OF_OUTCOMES = {"OutcomesUnconfirmed"}  # in test_unconfirmed_outcomes.py
 OF_THE_SERVER = {"ServerEvicts"}  # in test_evicting_server.py
 
 
@@ -90,6 +91,7 @@ def test_none_is_left_out() -> None:
         OF_SCHEDULES,
         OF_FEEDS,
         OF_BETS,
+        OF_OUTCOMES,
         OF_THE_SERVER,
     ]
     told = [name for names in fired for name in names]
