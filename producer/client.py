@@ -365,8 +365,6 @@ def existing_status(job: JobStatus) -> JobStatus:
     if job.state is JobState.UNKNOWN and job.archive is not None:
         reason = f"cornerman result {job.job_id} says why it cannot be read"
         raise JobArchivedError(job.job_id, f"{job.archive}, or unknown", reason)
-    if job.state is JobState.UNKNOWN:
-        raise UnknownJobError(f"job {job.job_id} is unknown: it was never submitted here")
-    if job.state is JobState.FORGOTTEN:
-        raise UnknownJobError(f"job {job.job_id} is forgotten: it ended, and its retention has ended too")
+    if job.state in (JobState.UNKNOWN, JobState.FORGOTTEN):
+        raise UnknownJobError.of_state(job.job_id, job.state)
     return job

@@ -25,7 +25,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -111,6 +111,16 @@ class NotFoundError(LedgerError):
 
 class UnknownJobError(NotFoundError):
     """There is no such job: it was never submitted (`unknown`) or its retention is over (`forgotten`)."""
+
+    @classmethod
+    def of_state(cls, job_id: str, state: str) -> Self:
+        """Return the error for a job that has no record, in the state that the ledger answers for it."""
+        reasons = {
+            "unknown": "it was never submitted here, or a failover or a restart of the server lost it: submit it again",
+            "forgotten": "it ended, and its retention has ended too",
+        }
+        reason = reasons.get(state, "its record has just been removed")
+        return cls(f"job {job_id} is {state}: {reason}")
 
 
 class ArchiveUnavailableError(LedgerError):

@@ -104,7 +104,7 @@ class JobHistories:
         read = self._server.execute("HMGET", self._server.key("job", job_id), *_FIELDS)
         [values] = self._server.run(with_archived(self._server, [job_id], _FIELDS, [read]))
         if values[1] is None:
-            raise UnknownJobError(f"job {job_id} is {self._outcomes.status(job_id).state}")
+            raise UnknownJobError.of_state(job_id, self._outcomes.status(job_id).state)
         failure, origin, history, requeued_as, requeued_from, log = values[len(SUMMARY_FIELDS) :]
         code, reason = _code_and_reason(failure)
         job = summary_of(job_id, [*values[: len(SUMMARY_FIELDS)], code])

@@ -41,7 +41,7 @@ class JobRecords:
         """Return the record of a job. Raises UnknownJobError if it is unknown or forgotten, and JobArchivedError."""
         state, kind, payload, report, failure, origin, caller = self._read(job_id, _FIELDS)
         if state is None or kind is None or payload is None:
-            raise UnknownJobError(f"job {job_id} is {self._outcomes.status(job_id).state}")
+            raise UnknownJobError.of_state(job_id, self._outcomes.status(job_id).state)
         return JobRecord(
             job_id=job_id,
             state=JobState(state.decode()),
@@ -60,7 +60,7 @@ class JobRecords:
         """
         [payload] = self._read(job_id, ("payload",))
         if payload is None:
-            raise UnknownJobError(f"job {job_id} is {self._outcomes.status(job_id).state}")
+            raise UnknownJobError.of_state(job_id, self._outcomes.status(job_id).state)
         return codec.decode_job(decompress(payload))
 
     def _read(self, job_id: str, fields: tuple[str, ...]) -> list[bytes | None]:

@@ -371,7 +371,7 @@ class OutcomeExchanges:
         if record[0] is None:
             state = (yield from self.status(job_id)).state
             if state in (JobState.UNKNOWN, JobState.FORGOTTEN):
-                raise UnknownJobError(f"job {job_id} is {state}")
+                raise UnknownJobError.of_state(job_id, state)
         return decode(job_id, record)
 
 

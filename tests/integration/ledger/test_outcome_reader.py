@@ -201,7 +201,7 @@ def test_wait_ends_with_the_callers_patience(ledger: Ledger) -> None:
 
 
 def test_an_unknown_job_is_not_pending(ledger: Ledger) -> None:
-    with pytest.raises(UnknownJobError, match="never is unknown"):
+    with pytest.raises(UnknownJobError, match=r"never is unknown: .* submit it again"):
         ledger.wait("never", 30)
     assert ledger.status("never") == JobStatus(job_id="never", state=JobState.UNKNOWN)
     assert ledger.outcome("never") is None
