@@ -31,7 +31,7 @@ MIN_COMPRESSED_BYTES = 300
 MAX_VALUE_BYTES = 64 * 2**20
 """Largest value that is read: a frame states its length, and a damaged one must not fill the memory."""
 _LEVEL = 9
-_FAST_LEVEL = 6
+_FAST_LEVEL = 1
 _MAGIC = b"\x28\xb5\x2f\xfd"
 
 

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -174,6 +175,7 @@ def _check_schema(payload: bytes) -> None:
 
 def _check_card(card: PredictCard) -> None:
     seen: set[str] = set()
+    dated = card.max_quote_age_seconds is not None
     for fight in card.fights:
         first, second = fight.fighters
         where = f"fight {fight.id!r}"
@@ -198,7 +200,7 @@ def _check_card(card: PredictCard) -> None:
                 raise job_refused(
                     f"{where}: {quote.bookmaker} prices {sorted(quote.prices)}, but the fighters are {sorted(names)}"
                 )
-            if card.max_quote_age_seconds is not None and quote.as_of is None:
+            if dated and quote.as_of is None:
                 raise job_refused(f"{where}: max_quote_age_seconds is set, but {quote.bookmaker} has no as_of")
 
 
@@ -230,6 +232,7 @@ def _check_record(record: DeclaredRecord, fighter: Fighter, event_start: datetim
         raise refused("last_bout", f"is {record.last_bout}, in the future: a result cannot be known yet")
 
 
+@lru_cache(maxsize=4096)  # the same fighters are on every version of a card; a name has at most 120 characters
 def normalise_name(name: str) -> str:
     """Return a name without differences in case and spaces."""
     return " ".join(name.casefold().split())

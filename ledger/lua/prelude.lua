@@ -1,4 +1,5 @@
--- Prepended to every script: the common arguments, the keys, and the transitions that more than one script makes.
+-- Prepended to every script, without the functions that it does not reach (ledger/server/lua_scripts.py): the common
+-- arguments, the keys, and the transitions that more than one script makes.
 --
 -- Key names are built here from <ns>: the namespace, in a cluster as a hash tag ({namespace}), so that a ledger lives on
 -- one node. KEYS are for the server only, which refuses a script while some of the keys that it finds may be on another
@@ -168,7 +169,16 @@ local function get_field(id, field)
   return redis.call('HGET', record_key(id), field)
 end
 
+-- A script that changes many jobs collects the changes of their entries in sets, and makes them at its end with one
+-- command a set; one that accepts many collects the queues that they go to, too. nil: each change is made at once.
+local collected
+
 local function ring_doorbell(queue)
+  local rings = collected and collected.rings
+  if rings then
+    rings[queue] = (rings[queue] or 0) + 1
+    return
+  end
   local bell = ns .. 'doorbell:' .. queue
   if redis.call('LLEN', bell) < max_doorbells then
     redis.call('LPUSH', bell, '!')
@@ -217,11 +227,79 @@ local function queue_length(queue)
   return redis.call('ZCARD', queue_key(queue)) + redis.call('ZCARD', named_key(queue))
 end
 
+local function add_entry(key, score, member)
+  local added = collected and collected.added
+  if not added then
+    redis.call('ZADD', key, score, member)
+    return
+  end
+  local entries = added[key] or {}
+  added[key] = entries
+  entries[#entries + 1], entries[#entries + 2] = score, member
+end
+
+local function remove_entry(key, member)
+  local removed = collected and collected.removed
+  if not removed then
+    redis.call('ZREM', key, member)
+    return
+  end
+  local entries = removed[key] or {}
+  removed[key] = entries
+  entries[#entries + 1] = member
+end
+
+local function collect_entries()
+  collected = { added = {}, removed = {} }
+end
+
+-- Collect also the queues that accepted jobs go to: nothing may end such a job, or claim it, before they are written.
+local function collect_accepted()
+  collected = { added = {}, removed = {}, rings = {}, joined = {}, due = {} }
+end
+
+local function write_collected_entries()
+  for command, sets in pairs({ ZREM = collected.removed, ZADD = collected.added }) do
+    for key, entries in pairs(sets) do
+      for first = 1, #entries, 2000 do
+        redis.call(command, key, unpack(entries, first, math.min(first + 1999, #entries)))
+      end
+    end
+  end
+  local due = collected.due or {}
+  for first = 1, #due, 2000 do
+    redis.call('ZADD', ns .. 'index:due', 'NX', unpack(due, first, math.min(first + 1999, #due)))
+  end
+  for queue, times in pairs(collected.rings or {}) do
+    local bell, items = ns .. 'doorbell:' .. queue, {}
+    for index = 1, math.min(times, max_doorbells - redis.call('LLEN', bell)) do
+      items[index] = '!'
+    end
+    if #items > 0 then
+      redis.call('LPUSH', bell, unpack(items))
+    end
+  end
+end
+
 -- Give a caller whose jobs begin to wait the next turn: those who had theirs stand behind. It keeps the turn that it has
 -- until a claim finds none of its jobs there, so it gains nothing by coming and going.
 local function join_turns(queue, caller)
+  local joined, name = collected and collected.joined, queue .. ' ' .. caller
+  if joined and joined[name] then
+    return
+  elseif joined then
+    joined[name] = true
+  end
   if not redis.call('ZSCORE', ns .. 'callers:' .. queue, caller) then
     redis.call('ZADD', ns .. 'callers:' .. queue, redis.call('HGET', ns .. 'turns', queue .. '@') or 0, caller)
+  end
+end
+
+local function add_place(key, score, place)
+  if collected and collected.rings then
+    add_entry(key, score, place)
+  else
+    redis.call('ZADD', key, score, place)
   end
 end
 
@@ -230,14 +308,14 @@ local FIRST = 0
 local function add_to_queue(queue, place, deadline, first, caller)
   local score = first == '1' and FIRST or deadline == '' and '+inf' or deadline
   if first == '1' or (caller or '') == '' then
-    redis.call('ZADD', queue_key(queue), score, place)
+    add_place(queue_key(queue), score, place)
     if redis.call('ZCARD', ns .. 'callers:' .. queue) > 0 then
       join_turns(queue, '')
     end
     return
   end
-  redis.call('ZADD', named_key(queue), score, place)
-  redis.call('ZADD', queue_key(queue, caller), score, place)
+  add_place(named_key(queue), score, place)
+  add_place(queue_key(queue, caller), score, place)
   join_turns(queue, caller)
 end
 
@@ -264,51 +342,18 @@ local function kind_index(kind, state)
   return ns .. 'index:kind:' .. kind .. ':' .. (is_open(state) and 'open' or state)
 end
 
--- A script that changes many jobs collects the changes of their index entries, and makes them at its end with one
--- command a set. nil: each is made at once.
-local collected
-local function add_entry(key, submitted, id)
-  local added = collected and collected.added
-  if not added then
-    redis.call('ZADD', key, submitted, id)
-    return
-  end
-  local entries = added[key] or {}
-  added[key] = entries
-  entries[#entries + 1], entries[#entries + 2] = submitted, id
-end
-
-local function remove_entry(key, id)
-  local removed = collected and collected.removed
-  if not removed then
-    redis.call('ZREM', key, id)
-    return
-  end
-  local entries = removed[key] or {}
-  removed[key] = entries
-  entries[#entries + 1] = id
-end
-
-local function collect_entries()
-  collected = { added = {}, removed = {} }
-end
-
-local function write_collected_entries()
-  for command, sets in pairs({ ZREM = collected.removed, ZADD = collected.added }) do
-    for key, entries in pairs(sets) do
-      for first = 1, #entries, 2000 do
-        redis.call(command, key, unpack(entries, first, math.min(first + 1999, #entries)))
-      end
-    end
-  end
-end
-
 local swept_sets = {} -- that this script has named to the sweep
 local function add_to_swept_set(name, id, submitted)
   add_entry(ns .. 'index:' .. name, submitted, id)
-  if not swept_sets[name] then
-    redis.call('ZADD', ns .. 'index:due', 'NX', digits(tonumber(submitted) + retention), name)
-    swept_sets[name] = true
+  if swept_sets[name] then
+    return
+  end
+  swept_sets[name] = true
+  local due, moment = collected and collected.due, digits(tonumber(submitted) + retention)
+  if due then
+    due[#due + 1], due[#due + 2] = moment, name
+  else
+    redis.call('ZADD', ns .. 'index:due', 'NX', moment, name)
   end
 end
 
@@ -331,17 +376,21 @@ local function accept_job(id, arrival, digest, kind, queue, payload, deadline, l
   local place = string.format('%016d', arrival) .. ':' .. id
   local start, reading, card_id = string.match(card, '^(%-?%d+) (%d* %S+) (.+)$')
   local optional = {}
-  for field, value in pairs({ first = first == '1' and first, card = card_id, reading = reading,
-    caller = caller ~= '' and caller, trace = trace ~= '' and trace }) do
-    if value then
+  local function add_optional(field, value)
+    if value and value ~= '' then
       optional[#optional + 1], optional[#optional + 2] = field, value
     end
   end
+  add_optional('first', first == '1' and first)
+  add_optional('card', card_id)
+  add_optional('reading', reading)
+  add_optional('caller', caller)
+  add_optional('trace', trace)
   redis.call('HSET', record_key(id), 'digest', digest, 'kind', kind, 'queue', queue, 'payload', payload,
     'deadline', deadline, 'limit', limit, 'correlation', correlation, 'submitted', now_text, 'place', place,
     'state', condition and 'waiting' or 'queued', 'attempt', 0, 'fence', 0, unpack(optional))
   if card_id then
-    redis.call('ZADD', ns .. 'index:cards', start, card_id)
+    add_entry(ns .. 'index:cards', start, card_id)
   end
   add_entry(kind_index(kind, 'queued'), now_text, id)
   index_by_field(id, now_text, card_id or '', caller)

@@ -287,7 +287,7 @@ if first_format and next(new) and arg(5) ~= '1' then
 end
 local superseding = next(cards) ~= nil -- a job may be added and ended in one call
 if not superseding then
-  collect_entries()
+  collect_accepted()
 end
 for index = 0, count - 1 do
   local id = job_arg(index, 1)
