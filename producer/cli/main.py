@@ -1,21 +1,14 @@
-"""The `cornerman` command line: command registration, error messages and exit codes."""
+"""The `cornerman` command line: its commands and its help. Running a command is in `producer.cli.invocation`."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from ledger.contracts.failures import JobFailedError, JobRefusedError
-from ledger.server.server_memory import EvictionWarning
 from producer.cli.command_table import COMMANDS
 from producer.cli.lazy_group import LazyGroup
-from producer.errors import LOCAL_JOB_ID
-from producer.output.console import Console
-from producer.output.exit_codes import EXPECTED_ERRORS, MEANINGS, ExitCode, error_document, exit_code_for, hint_for
+from producer.output.exit_code_table import MEANINGS
 
 # The backspace keeps click from filling the lines that follow it.
 HELP = """Predict fight cards: win probabilities with calibrated intervals.
@@ -33,7 +26,7 @@ EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"{code.value:>5}  {meaning}" for c
 
 
 class Cornerman(LazyGroup):
-    """The top-level command group; turns expected errors into a message and an exit code."""
+    """The top-level command group."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, with the exit codes at the end of its help."""
@@ -44,43 +37,9 @@ class Cornerman(LazyGroup):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the requested command."""
-        console = ctx.ensure_object(Console)
-        as_json = "--json" in ctx.args  # a usage error ends the parsing before the option's callback runs
-        try:
-            with _eviction_notes(console):
-                return super().invoke(ctx)
-        except click.ClickException as error:
-            console.as_json |= as_json
-            if console.as_json:
-                console.output({"failure": {"code": ExitCode.REFUSED.name.lower(), "message": error.format_message()}})
-            raise
-        except EXPECTED_ERRORS as error:
-            if console.as_json:
-                console.output(error_document(error))
-            console.note(f"cornerman: {error}")
-            stored = isinstance(error, JobFailedError) and error.job_id != LOCAL_JOB_ID
-            if isinstance(error, JobRefusedError | JobFailedError) and (hint := hint_for(error.failure, stored=stored)):
-                console.note(hint)
-            ctx.exit(exit_code_for(error))
-        except KeyboardInterrupt:
-            console.note("cornerman: stopped")
-            ctx.exit(ExitCode.INTERRUPTED)
+        from producer.cli.invocation import invoke  # the ledger and rich, which no help needs
 
-
-@contextmanager
-def _eviction_notes(console: Console) -> Iterator[None]:
-    """Show eviction warnings of the server as plain notes, without the code location that Python adds."""
-    with warnings.catch_warnings():
-        others = warnings.showwarning
-
-        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-            if issubclass(category, EvictionWarning):
-                console.note(f"cornerman: warning: {message}")
-            else:
-                others(message, category, *where, **more)
-
-        warnings.showwarning = show
-        yield
+        return invoke(ctx, super().invoke)
 
 
 @click.group(
