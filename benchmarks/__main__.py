@@ -24,7 +24,7 @@ from benchmarks.engine import contributions, predict, train
 from benchmarks.gateway import followers
 from benchmarks.gateway import round_trip as http_round_trip
 from benchmarks.gateway import throughput as http_throughput
-from benchmarks.memory import pool
+from benchmarks.memory import idle_service, pool
 from benchmarks.pools import start_up
 from benchmarks.queue import enqueue, queue_throughput, round_trip, waits
 from benchmarks.results import Row, document, table
@@ -55,6 +55,7 @@ def engine_rows() -> list[Row]:
 SUBJECTS: Mapping[str, Callable[[], list[Row]]] = {
     "Engine": engine_rows,
     "Memory of a pool": pool.measure,
+    "Memory at rest": idle_service.measure,
     "Enqueueing": enqueue.measure,
     "Throughput": queue_throughput.measure,
     "Round trip": round_trip.measure,

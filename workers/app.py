@@ -32,7 +32,7 @@ from workers.logs import setup
 from workers.observability.pool_monitor import PoolMonitor
 from workers.pool.event_pipe import JobLogged
 from workers.pool.library_threads import pin_environment, pin_libraries
-from workers.pool.pool import CHILD_START_SECONDS, WorkerPool
+from workers.pool.pool import CHILD_START_SECONDS, WorkerPool, imports_before_fork
 from workers.pool.process_memory import anon_rss_mb
 from workers.scheduling.scheduler import QUEUE, Scheduler
 from workers.settings import WorkerSettings
@@ -177,7 +177,9 @@ def _start_child(app: Celery, pool: WorkerPool) -> None:
             # If the kernel runs out of memory, it should kill a child, whose job is retried, and not the pool.
             Path("/proc/self/oom_score_adj").write_text("500")
         pool.scoreboard.register_child()
-        warm_up(app.amqp.queues.consume_from, pool.handlers)
+        queues = app.amqp.queues.consume_from
+        if imports_before_fork(pool, queues):
+            warm_up(queues, pool.handlers)
         pin_libraries()
         pool.scoreboard.mark_ready(anon_rss_mb())
     except Exception as error:

@@ -27,10 +27,10 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.errors import BundleCorruptError, BundleNotFoundError, ValidationError
+from engine.model.unfinished_bundles import WRITING_PREFIX
 from engine.resources.chunked_arrays import ChunkedArray, NamedArrays
 
 SCHEMA = 2
-WRITING_PREFIX = ".writing-"
 MANIFEST = "manifest.json"
 SIGNATURE = "signature"  # added by the model store; neither listed in the manifest nor part of the digest
 _NAME = re.compile(r"\w[\w-]*(/\w[\w-]*)*", re.ASCII)  # a relative path inside the folder on every system
@@ -182,11 +182,6 @@ def open_bundle(folder: Path) -> Bundle:
             state = "is missing" if name not in found else "was changed" if name in files else "is not listed"
             raise BundleCorruptError(f"{folder}: {name} {state}; copy the bundle again")
     return Bundle(folder, digest, about, {name: entry["size"] for name, entry in files.items()})
-
-
-def incomplete_bundles(parent: Path) -> list[Path]:
-    """List the folders of writers that were killed or are still writing, oldest first."""
-    return sorted(parent.glob(f"{WRITING_PREFIX}*"), key=lambda path: path.stat().st_mtime)
 
 
 def _write_array(file: BinaryIO, array: Array | ChunkedArray) -> None:

@@ -31,10 +31,11 @@ from engine.members.member_fit import TrainingRows
 from engine.members.member_stack import MEMBER_NAMES, join_stacks, stack_from_arrays
 from engine.members.weights import check_weights
 from engine.members.xgboost_fit import TrainingLimits
-from engine.model.bundle import WRITING_PREFIX, Bundle, write_bundle
+from engine.model.bundle import Bundle, write_bundle
 from engine.model.market_adjustment import fit_market_model
 from engine.model.rating_offset import RatingOffset
 from engine.model.trained_ensemble import Ensemble, point_margins, save_ensemble
+from engine.model.unfinished_bundles import WRITING_PREFIX
 from engine.monitoring.drift import FeatureBins
 from engine.resources.blas_threads import one_blas_thread
 from engine.resources.chunked_arrays import ChunkedArray, NamedArrays

@@ -15,6 +15,7 @@ How an attempt ends:
     the server's ACL refuses what it needs   settled: `internal`, retryable; it would be refused for ever
     it waits for its parts, or for the store snoozed, at the same attempt
     the claim is no longer this child's      left alone
+    its handler cannot be imported            released, at the same attempt, not run; the pool ends
     the child must stop (SIGTERM)             released, at the same attempt; the child ends; also if the handler
                                              fails because of the signal
     the handler ends the process             lost: the attempt counts; the child ends
@@ -48,14 +49,16 @@ from workers.failures import to_failure
 from workers.jobs.context import ClaimLostError, JobContext
 from workers.jobs.decoding import decode_claim
 from workers.jobs.provenance import collect_provenance
-from workers.jobs.registry import HandlerResult, find_handler
+from workers.jobs.registry import HandlerResult, find_handler, is_imported
 from workers.jobs.retry import retry_until_available
 from workers.logs.job_lines import JobLineWriter, job_line
 from workers.logs.setup import LogLevels, job_log_context, loss_outcome, traceback_locations
 from workers.models.model_cache import ModelCache
 from workers.pool.event_pipe import CardMetrics, attempt_ended, attempt_finished
+from workers.pool.library_threads import pin_libraries
 from workers.pool.memory_attribution import started_near_baseline
 from workers.pool.pool import WorkerPool
+from workers.pool.process_memory import anon_rss_mb
 
 _SHUTDOWN = "the child must stop"
 
@@ -68,6 +71,10 @@ class ShutdownRequested(SystemExit):
     """
 
     raised = False
+
+
+class HandlerImportError(Exception):
+    """The handler of a claim cannot be imported: the installation of this pool is damaged."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +157,8 @@ class Executor:
             return self._release(claim, str(unavailable))
         except JobSnoozedError as later:
             return self._snooze(claim, later, model)
+        except HandlerImportError as broken:
+            return self._stop_pool(claim, broken)
         except ShutdownRequested as leaving:
             return self._release(claim, _SHUTDOWN, leaving)
         except (SystemExit, KeyboardInterrupt) as leaving:
@@ -169,6 +178,9 @@ class Executor:
             return self._failed(claim, error, model)
 
     def _handle(self, job: Job, claim: Claim, started_seconds: float) -> HandlerResult:
+        if not is_imported(claim.kind, self._pool.handlers):
+            self._import_handler(claim)
+            started_seconds = time.monotonic()
         context = JobContext(claim, self._pool.settings, self._ledger, self._models, started_seconds)
         self._admission.admit(job, context)
         answer = find_handler(claim.kind, self._pool.handlers)(job, context)
@@ -176,6 +188,29 @@ class Executor:
         if not isinstance(result.report, Report):
             raise TypeError(f"the handler of {claim.kind} returned {type(answer).__name__}, not a report")
         return result
+
+    def _import_handler(self, claim: Claim) -> None:
+        """Import the handler of a claim; the time and memory that this takes are not the job's.
+
+        Raises HandlerImportError, and MemoryError as a job does.
+        """
+        scoreboard = self._pool.scoreboard
+        with scoreboard.importing(anon_rss_mb):
+            try:
+                find_handler(claim.kind, self._pool.handlers)
+            except (ShutdownRequested, MemoryError):
+                raise
+            except Exception as error:
+                raise HandlerImportError(f"{type(error).__name__}: {error}") from error
+        pin_libraries()
+        start_mb = scoreboard.own_slot.job_start_mb
+        scoreboard.start_job(claim.job_id, claim.fence, max_run_seconds(claim), job_start_mb=start_mb)
+
+    def _stop_pool(self, claim: Claim, error: HandlerImportError) -> AttemptResult:
+        """End the pool, as if its child could not start: no other child of it could import the handler either."""
+        self._log.error("the handler cannot be imported", kind=claim.kind, error=str(error))
+        self._pool.scoreboard.report_start_failure()
+        return self._release(claim, "the pool cannot import the handler", SystemExit(1))
 
     def _failed(self, claim: Claim, error: BaseException, model: str | None) -> AttemptResult:
         failure = to_failure(error)

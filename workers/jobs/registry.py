@@ -1,12 +1,14 @@
 """The handlers of a pool: which function answers which kind of job.
 
 The functions are given by name and imported when they are first needed: the engine takes seconds and memory to import,
-and only children that need it should pay for it.
+and only children that need it should pay for it. A pool whose children share what is imported before the fork imports
+its handlers then (`warm_up`); another one imports a handler in its child, with the first job of that kind.
 """
 
 from __future__ import annotations
 
 import pkgutil
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
@@ -58,6 +60,12 @@ def find_handler(kind: str, registry: HandlerRegistry) -> Handler:
         raise LookupError(f"this pool has no handler for {kind}")
     handler = registry[kind]
     return cast("Handler", pkgutil.resolve_name(handler)) if isinstance(handler, str) else handler
+
+
+def is_imported(kind: str, registry: HandlerRegistry) -> bool:
+    """Return True if there is nothing to import before the handler of a kind is called."""
+    handler = registry.get(kind)
+    return not isinstance(handler, str) or handler.partition(":")[0] in sys.modules
 
 
 def warm_up(queues: Iterable[str], registry: HandlerRegistry) -> None:

@@ -22,9 +22,10 @@ from engine.data.feature_matrix_files import read_prediction_rows
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import ValidationError
 from engine.market.consensus import DevigMethod, devig
-from engine.model.bundle import MANIFEST, WRITING_PREFIX, open_bundle
+from engine.model.bundle import MANIFEST, open_bundle
 from engine.model.prediction import FightPrediction
 from engine.model.trained_ensemble import load_ensemble
+from engine.model.unfinished_bundles import WRITING_PREFIX
 from engine.training.train import ProgressCallback
 from ledger.contracts.job_state import Progress
 from ledger.contracts.local_protocol import (

@@ -22,7 +22,6 @@ import hashlib
 import hmac
 import secrets
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -33,7 +32,8 @@ from urllib.parse import urlsplit
 
 from engine.arrays import Array
 from engine.errors import BundleCorruptError, BundleNotFoundError, EngineError
-from engine.model.bundle import MANIFEST, SIGNATURE, WRITING_PREFIX, Bundle, open_bundle, write_bundle
+from engine.model.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle, write_bundle
+from engine.model.unfinished_bundles import WRITING_PREFIX
 from engine.resources.chunked_arrays import ChunkedArray
 from ledger.remote_folder import FsspecFolder
 from workers.errors import StoreUnavailableError
@@ -203,14 +203,6 @@ class Store:
         made = bundle.folder.parent / f"{WRITING_PREFIX}signature-{secrets.token_hex(8)}"
         made.write_text(self._signature(bundle.digest))
         made.replace(bundle.folder / SIGNATURE)
-
-    def sweep(self, older_than_seconds: float) -> None:
-        """Remove unfinished files of killed writers below `folder`; younger ones may still be in use."""
-        before = time.time() - older_than_seconds
-        for path in list(self.folder.rglob(f"{WRITING_PREFIX}*")):
-            with suppress(FileNotFoundError):  # another pool of this machine was faster
-                if path.stat().st_mtime < before:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _upload(self, remote: FsspecFolder, place: str, bundle: Bundle) -> None:
         """Upload all files, the manifest last; only the signature if the store already has the complete bundle."""

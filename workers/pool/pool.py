@@ -71,3 +71,12 @@ PREDICT_KIND = "predict_card"
 def serves_predictions(pool: WorkerPool, queues: Iterable[str]) -> bool:
     """Return True if a pool answers cards; a pool of another kind has no model to test."""
     return "predict" in set(queues) and PREDICT_KIND in pool.handlers
+
+
+def imports_before_fork(pool: WorkerPool, queues: Iterable[str]) -> bool:
+    """Return True if a pool imports its handlers before it forks, False if its child does with the first job of a kind.
+
+    Several children share what is imported before the fork. With a single child the pool would only keep libraries that
+    it may never need; a pool that predicts keeps them, because a card must not wait.
+    """
+    return pool.settings.concurrency != 1 or serves_predictions(pool, queues)

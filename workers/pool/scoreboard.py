@@ -228,6 +228,21 @@ class Scoreboard:
         job = claim_token(job_id, fence), time.monotonic(), limit_seconds, ceiling_mb
         _JOB.pack_into(self._page, self._own_offset + _JOB_AT, *job)
 
+    @contextmanager
+    def importing(self, measure_mb: Callable[[], float]) -> Iterator[None]:
+        """Count what the calling child imports in the block as its baseline memory, and not as its current job's.
+
+        `measure_mb` returns the memory of the child.
+        """
+        own, before_mb = self.own_slot, measure_mb()
+        self._write("reserved_from_mb", math.inf)  # no growth of a job is observed meanwhile
+        try:
+            yield
+        finally:
+            grown_mb = max(0.0, measure_mb() - before_mb)
+            for field in ("baseline_mb", "reserved_from_mb", "job_start_mb"):
+                self._write(field, getattr(own, field) + grown_mb)
+
     def set_ceiling(self, ceiling_mb: float) -> None:
         """Set the memory that the child may have while it runs the current job."""
         self._write("ceiling_mb", ceiling_mb)

@@ -1,6 +1,8 @@
 """What a pool loads before it forks: the code of its handlers, and the default model.
 
-Children share the loaded pages with the main process, as do the replacements of dead children, and are ready at once.
+Children share the loaded pages with the main process, as do the replacements of dead children, and are ready at once. A
+pool with a single child that answers no cards loads nothing (`workers.pool.pool.imports_before_fork`).
+
 No answer depends on preloading: what cannot be loaded here is left to the children, which report the error.
 
 A forked child inherits no threads, so preloading must not start one: the libraries are limited to one thread before
@@ -18,12 +20,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ledger.contracts.jobs import ROUTES, CheckHealth
+from engine.model.unfinished_bundles import remove_unfinished
+from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
 from workers.jobs.registry import warm_up
 from workers.models.model_cache import ModelCache, load_manager
 from workers.pool.library_threads import pin_environment, pin_libraries
-from workers.pool.pool import WorkerPool
+from workers.pool.pool import WorkerPool, imports_before_fork, serves_predictions
 
 if TYPE_CHECKING:
     from workers.models.model_store import Store
@@ -37,9 +40,10 @@ def preload(pool: WorkerPool, queues: Collection[str]) -> None:
     pin_environment()
     log = structlog.get_logger("cornerman")
     try:
-        warm_up(queues, pool.handlers)
-        _store(pool).sweep(INCOMPLETE_BUNDLE_SECONDS)
-        if "predict_card" in pool.handlers and ROUTES["predict_card"].queue in queues:
+        if imports_before_fork(pool, queues):
+            warm_up(queues, pool.handlers)
+        remove_unfinished(pool.settings.models_folder, INCOMPLETE_BUNDLE_SECONDS)
+        if serves_predictions(pool, queues):
             _open_model(pool)
     except Exception as error:  # noqa: BLE001 - without preloading a pool is slower, not wrong
         log.warning("preloading failed", error=f"{type(error).__name__}: {error}")

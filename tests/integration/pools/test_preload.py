@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -20,9 +21,11 @@ from engine.model.bundle import MANIFEST, Bundle
 from engine.model.trained_ensemble import save_ensemble
 from engine.simulation.league import LeagueConfig, simulate_league
 from engine.training.train import TrainingConfig, train_ensemble
-from ledger.contracts.jobs import CheckHealth
-from ledger.contracts.reports import HealthReport
+from ledger.contracts.job_state import JobState
+from ledger.contracts.jobs import CheckHealth, CollectGarbage
+from ledger.contracts.reports import GarbageReport, HealthReport
 from ledger.ledger import Ledger
+from workers.app import CANNOT_START
 
 pytestmark = pytest.mark.new_interpreter
 
@@ -86,6 +89,42 @@ def test_a_model_that_cannot_be_loaded_stops_no_pool(
     assert "model_loaded" not in ask(ledger, "corrupt")
     manifest.write_bytes(text)
     assert ask(ledger, "mended")["model_loaded"] == trained.digest
+
+
+def libraries(pid: int) -> set[str]:
+    """Return which of the large libraries a process has mapped."""
+    maps = Path(f"/proc/{pid}/maps").read_text()
+    return {name for name in ("numpy", "pandas", "scipy", "llvmlite", "xgboost", "sklearn") if f"/{name}/" in maps}
+
+
+def test_a_single_child_imports_a_handler_with_its_first_job_and_its_main_process_never(
+    ledger: Ledger, start_pool: Callable[..., Any]
+) -> None:
+    pool = start_pool(concurrency=1, real=True, queue="train")
+    (child,) = pool.children()
+    assert libraries(pool.pid) == libraries(child.pid) == set()
+    report = ledger.wait(ledger.submit(CollectGarbage()).job_id, WAIT_SECONDS).report
+    assert isinstance(report, GarbageReport)
+    assert pool.children() == [child]
+    assert "numpy" in libraries(child.pid)
+    assert libraries(pool.pid) == set()
+
+
+def test_several_children_share_what_their_main_process_imported(start_pool: Callable[..., Any]) -> None:
+    pool = start_pool(concurrency=2, real=True, queue="monitor", CORNERMAN_MIN_CHILDREN="1")
+    assert {"numpy", "pandas"} <= libraries(pool.pid)
+
+
+def test_a_pool_that_cannot_import_a_handler_gives_the_job_back_and_ends(
+    ledger: Ledger, start_pool: Callable[..., Any]
+) -> None:
+    broken = json.dumps({"collect_garbage": "no_such_module:handler"})
+    pool = start_pool(concurrency=1, queue="train", script="named_handlers.py", HANDLERS=broken)
+    job_id = ledger.submit(CollectGarbage()).job_id
+    assert pool.process.wait(WAIT_SECONDS) == CANNOT_START
+    status = ledger.status(job_id)
+    assert (status.state, status.attempt) == (JobState.QUEUED, 0)  # no attempt is used up
+    assert "No module named 'no_such_module'" in pool.log.read_text()
 
 
 def test_what_is_loaded_before_a_fork_starts_no_thread(models: Path, ledger: Ledger, tmp_path: Path) -> None:

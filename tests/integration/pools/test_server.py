@@ -208,7 +208,7 @@ def test_a_pool_whose_children_cannot_start_ends_and_says_why(ledger_settings: L
             "--pool",
             "predict",
             "--concurrency",
-            "1",
+            "2",
         ],
         env={**os.environ, **variables},
         capture_output=True,

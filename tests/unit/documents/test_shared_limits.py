@@ -12,7 +12,7 @@ from engine.errors import ValidationError
 from engine.evaluation import plots
 from engine.market import consensus
 from engine.market.odds import american_to_decimal
-from engine.model import bundle
+from engine.model import unfinished_bundles
 from ledger import remote_folder
 from ledger.contracts import jobs
 from ledger.contracts.controls import find_control
@@ -25,7 +25,7 @@ def test_the_engine_turns_the_same_overrounds_away_as_the_producer() -> None:
 
 
 def test_unfinished_files_have_one_prefix_everywhere() -> None:
-    assert remote_folder.WRITING_PREFIX == bundle.WRITING_PREFIX
+    assert remote_folder.WRITING_PREFIX == unfinished_bundles.WRITING_PREFIX
 
 
 def test_a_job_can_name_every_devig_method_of_the_engine() -> None:

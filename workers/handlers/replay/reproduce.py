@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from engine.model.bundle import WRITING_PREFIX
+from engine.model.unfinished_bundles import WRITING_PREFIX
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from ledger.contracts.job_reports.update_report import UpdateReport

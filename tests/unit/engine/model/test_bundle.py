@@ -13,7 +13,8 @@ import pytest
 
 from engine.errors import BundleCorruptError, BundleNotFoundError, ValidationError
 from engine.model import bundle as module
-from engine.model.bundle import Bundle, incomplete_bundles, open_bundle, write_bundle
+from engine.model.bundle import Bundle, open_bundle, write_bundle
+from engine.model.unfinished_bundles import incomplete_bundles
 
 _ARRAYS = {
     "random_forest/threshold": np.arange(6, dtype=np.float32).reshape(2, 3),

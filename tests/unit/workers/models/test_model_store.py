@@ -11,6 +11,7 @@ import pytest
 
 from engine.errors import BundleCorruptError, BundleNotFoundError, TrainingTimeoutError
 from engine.model.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle
+from engine.model.unfinished_bundles import remove_unfinished
 from tests.chaos.store import StoreServer
 from workers.errors import StoreUnavailableError
 from workers.models.model_cache import ModelCache
@@ -351,6 +352,6 @@ def test_what_killed_writers_left_is_swept_when_it_is_old(tmp_path: Path) -> Non
         (tmp_path / name / "folder").mkdir(parents=True)
     for name in (".writing-old", "parts/.writing-old"):
         os.utime(tmp_path / name, (0, 0))
-    store.sweep(60.0)
+    remove_unfinished(tmp_path, 60.0)
     assert [path.name for path in tmp_path.rglob(".writing*")] == [".writing-young"]
     assert store.open("parts/a").digest == bundle.digest

@@ -142,3 +142,17 @@ def test_the_header_is_apart_from_the_slots(scoreboard: Scoreboard) -> None:
         False,
         False,
     )
+
+
+def test_what_a_child_imports_for_a_job_raises_its_baseline_and_is_no_growth_of_the_job(scoreboard: Scoreboard) -> None:
+    scoreboard.reserve(25.0)
+    scoreboard.start_job("a", 1, 60.0, job_start_mb=26.0)
+    memory = iter((27.0, 117.0))
+    with scoreboard.importing(lambda: next(memory)):
+        assert scoreboard.own_slot.reserved_from_mb == float("inf")
+    own = scoreboard.own_slot
+    assert (own.baseline_mb, own.reserved_from_mb, own.job_start_mb) == (110.0, 115.0, 116.0)
+    memory = iter((130.0, 128.0))
+    with scoreboard.importing(lambda: next(memory)):  # the libraries were there, and something was freed
+        pass
+    assert scoreboard.own_slot == own
