@@ -9,7 +9,7 @@
 --     kind, queue, payload, digest, correlation, submitted (ms), deadline (ms or ''), limit (s)   set by submit; payload
 --                        and report are JSON or compressed: see ledger/compression/stored_values.py
 --     caller             who submitted it first; absent if not stated
---     place              its member in the queue: 16 digits of arrival, ':', id
+--     place              its member in the queue: 16 digits of arrival, ':', id; until there is an outcome
 --     first              '1' if it goes before all others
 --     state              waiting | queued | running | succeeded | failed | expired | cancelled
 --     not_before (ms), after (id)   what it waits or waited for, if it had to wait: see settle_successors
@@ -386,7 +386,8 @@ local function accept_job(id, arrival, digest, kind, queue, payload, deadline, l
   add_optional('reading', reading)
   add_optional('caller', caller)
   add_optional('trace', trace)
-  redis.call('HSET', record_key(id), 'digest', digest, 'kind', kind, 'queue', queue, 'payload', payload,
+  -- The payload first and a report last: a server that keeps the record in one piece moves what is behind a change.
+  redis.call('HSET', record_key(id), 'payload', payload, 'digest', digest, 'kind', kind, 'queue', queue,
     'deadline', deadline, 'limit', limit, 'correlation', correlation, 'submitted', now_text, 'place', place,
     'state', condition and 'waiting' or 'queued', 'attempt', 0, 'fence', 0, unpack(optional))
   if card_id then
@@ -582,7 +583,9 @@ local function write_outcome(id, digest, kind, submitted, followed, state, field
   if origin then
     fields[#fields + 1], fields[#fields + 2] = 'origin', origin
   end
-  redis.call('HSET', key, field, body, unpack(fields))
+  fields[#fields + 1], fields[#fields + 2] = field, body
+  redis.call('HDEL', key, 'place') -- an eighth of the record of a small job
+  redis.call('HSET', key, unpack(fields))
   if durability == '' then
     show_outcome(id, digest, kind, submitted, followed, state, now_text, field, body, origin, '*')
     return

@@ -7,12 +7,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 
+from ledger.compression.sample_cards import SampleCards
 from ledger.contracts.failures import LedgerUnavailableError
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthCheck, HealthReport
+from ledger.ledger import Ledger, LedgerSettings
 from ledger.server import embedded_server
 from ledger.server.embedded_server import EmbeddedServer, find_running
 
@@ -75,6 +81,24 @@ def test_half_a_note_is_no_note(tmp_path: Path, note: bytes) -> None:
     assert find_running(tmp_path) is None
     with EmbeddedServer(tmp_path) as server:
         assert find_running(tmp_path) == server.url
+
+
+def test_records_are_in_one_piece_and_an_outcome_drops_the_place_in_the_queue(tmp_path: Path) -> None:
+    with EmbeddedServer(tmp_path) as server, closing(Ledger.connect(LedgerSettings(redis_url=server.url))) as ledger:
+        source = SampleCards(seed=3)
+        card = source.card(12, 4, start=datetime.now(UTC) + timedelta(days=1))
+        answer = source.report(card)
+        long = HealthCheck(name="a", passed=True, detail="x" * 200)
+        check = HealthReport(status="healthy", checks=(long,), memory_mb=1.0)
+        for job, report in ((card, answer), (CheckHealth(), check)):
+            job_id = ledger.submit(job).job_id
+            record = ledger.server.key("job", job_id)
+            assert ledger.server.execute("HEXISTS", record, "place") == 1
+            (claim,) = ledger.claim("predict", "node#0/1")
+            ledger.settle(claim, report)
+            assert ledger.outcome(job_id).report == report
+            assert ledger.server.execute("HEXISTS", record, "place") == 0
+            assert ledger.server.execute("OBJECT", "ENCODING", record) == b"listpack"
 
 
 def test_a_note_that_cannot_be_put_on_disk_is_not_left_and_neither_is_the_server(
