@@ -67,6 +67,7 @@ class Supervisor:
         self._orphans: set[tuple[int, bytes]] = set()
         self._closing_since: float | None = None
         self._heartbeat_seconds = -float("inf")
+        self._announced_children: set[int] = set()
         self._reaped_seconds = -float("inf")
         self._unsettled_seconds: dict[bytes, float] = {}
         self._watchdog = Watchdog(pool)
@@ -139,8 +140,10 @@ class Supervisor:
         self._kill_orphans(held.keys(), children)
         self._kill_unsettled(children.values())
         self._free_dead_slots(held.values(), children)
-        if now_seconds - self._heartbeat_seconds >= self._pool.settings.heartbeat_seconds:
-            self._heartbeat_seconds = now_seconds
+        living = {pid for pid, child in children.items() if child.alive}
+        due = now_seconds - self._heartbeat_seconds >= self._pool.settings.heartbeat_seconds
+        if due or living != self._announced_children:  # callers see at once that a child is there or gone
+            self._heartbeat_seconds, self._announced_children = now_seconds, living
             self._send_heartbeat(self._ledger, children)
         self._reap(self._ledger)
         if not self._pool.scoreboard.closing:
