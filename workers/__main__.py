@@ -17,6 +17,7 @@ from dataclasses import replace
 from ledger.contracts.failures import LedgerError, LedgerUnavailableError, PermissionDeniedError
 from ledger.jobs.claims import QUEUES
 from ledger.ledger import Ledger
+from ledger.server.optional_libraries import hidden
 from workers.jobs.registry import HANDLERS, HandlerRegistry
 from workers.settings import WorkerSettings
 
@@ -30,6 +31,8 @@ def main(arguments: Sequence[str] | None = None, handlers: HandlerRegistry = HAN
     parser.add_argument("--pool", choices=QUEUES, required=True, help="queue to consume")
     parser.add_argument("--concurrency", type=int, help="number of children")
     given = parser.parse_args(arguments)
+    with hidden("opentelemetry"):
+        import redis  # noqa: F401 - for the ledger, before anything else imports it
     try:
         settings = _settings(given.pool, given.concurrency)
         with closing(Ledger.connect(settings.ledger)) as ledger:
@@ -54,8 +57,12 @@ def _settings(queue: str, concurrency: int | None) -> WorkerSettings:
 
 
 def _run(settings: WorkerSettings, queue: str, handlers: HandlerRegistry) -> int:
-    from workers.app import create_app
-    from workers.logs import setup  # importing Celery takes half a second: check the settings first
+    # Importing Celery takes half a second: check the settings first.
+    with hidden("cffi", "yaml", *(() if sys.stderr.isatty() else ("rich",))):
+        import structlog  # noqa: F401 - on a terminal it renders tracebacks by rich
+
+        from workers.app import create_app
+    from workers.logs import setup
 
     setup.configure_logging(settings)  # before Celery does, so that its warnings about the environment are JSON too
     worker = create_app(settings, handlers).Worker(

@@ -17,6 +17,7 @@ import click
 from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import LedgerUnavailableError
 from ledger.server.embedded_server import EmbeddedServer, find_running
+from ledger.server.optional_libraries import hidden
 from producer.client import Client
 from producer.output.console import Console, json_option, pass_console
 from producer.output.exit_codes import ExitCode
@@ -100,6 +101,8 @@ def up(
         raise click.UsageError(f"{FEED_NAME_VARIABLE} names one feed: leave it unset for several --feed.")
     readers = {source: feed_command(source) for source in feeds}
     folder = make_data_folder()
+    with hidden("opentelemetry"):
+        import redis  # noqa: F401 - this process lives as long as the service
     with StopSignal() as stop, _server(console, folder) as url:
         environment = child_environment(url, folder)
         processes = [ServiceProcess(f"{name} pool", command, environment) for name, command in commands.items()]
