@@ -114,6 +114,8 @@ KEY_PATTERNS = (
                "4 times `CORNERMAN_LIVENESS_PROBE_SECONDS`"),
     KeyPattern("canary:<probe>", "hash", "pools", "a pool: its liveness probe", "retention",
                "4 times `CORNERMAN_LIVENESS_PROBE_SECONDS`"),
+    KeyPattern("recall:<probe>", "list", "pools", "a pool whose children are to leave a wait", "retention",
+               "4 times `CORNERMAN_LIVENESS_PROBE_SECONDS`"),
     KeyPattern("prepared", "zset", "pools", "an outcome that the disk or replicas do not have yet", "work",
                "until they have it"),
     KeyPattern("doorbell:prepared", "list", "pools", "the ledger", "fixed", "one item"),

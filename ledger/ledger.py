@@ -382,13 +382,20 @@ class Ledger:
         """
         return self._claims.claim(queue, owner, limit)
 
-    def claim_when_notified(self, queue: str, owner: str, timeout_seconds: float) -> tuple[bytes | None, list[Claim]]:
+    def claim_when_notified(
+        self, queue: str, owner: str, timeout_seconds: float, recall: str = ""
+    ) -> tuple[bytes | None, list[Claim]]:
         """Wait for a doorbell of a queue and claim one job when it rings, or at the end of the timeout.
 
         Returns the item of the doorbell list (None after the timeout) and the claim. The server claims when the
-        doorbell is popped, which saves a round trip.
+        doorbell is popped, which saves a round trip. `Ledger.recall` of the name `recall` ends the wait early, too, as
+        the timeout does.
         """
-        return self._claims.claim_when_notified(queue, owner, timeout_seconds)
+        return self._claims.claim_when_notified(queue, owner, timeout_seconds, recall)
+
+    def recall(self, name: str, waits: int, ttl_seconds: float) -> None:
+        """End this number of waits that have the name `recall`, also waits that begin within `ttl_seconds`."""
+        self._claims.recall(name, waits, ttl_seconds)
 
     def renew(self, claims: Iterable[tuple[str, int]]) -> set[str]:
         """Prolong the leases of (job id, fence) pairs; return the ids that are no longer held: cancelled or lost."""
@@ -457,10 +464,10 @@ class Ledger:
         """Return the running jobs of all owners whose name begins with `owner_prefix`."""
         return self._claims.running_jobs(owner_prefix)
 
-    def reap(self, *, leases: bool = True) -> ReapCounts:
+    def reap(self, owner_prefix: str = "", *, leases: bool = True) -> ReapCounts:
         """Requeue expired leases, expire overdue jobs and ring lost doorbells again; return the counts.
 
         A lease runs on the server's clock, but only while pools reap: a step of that clock, or a time in which no pool
         reached the server, counts for at most a fifth of a lease. `leases=False` leaves leases alone.
         """
-        return self._claims.reap(leases=leases)
+        return self._claims.reap(owner_prefix, leases=leases)

@@ -18,14 +18,12 @@ from urllib.parse import urlsplit
 
 import structlog
 from celery import Celery, bootsteps, signals
-from celery.worker import state
 from kombu import Queue
 
 from ledger.jobs.claims import QUEUES
 from ledger.server.topology.addresses import read_address
-from workers.broker.autoscaler import Autoscaler
-from workers.broker.consumers import sync_consumers
 from workers.broker.kombu_transport import DOORBELL_TASK, Connection, quarantine_with
+from workers.broker.maintenance import Maintenance
 from workers.child.consumer import ChildConsumer
 from workers.jobs.registry import HANDLERS, HandlerRegistry, warm_up
 from workers.logs import setup
@@ -67,7 +65,7 @@ def create_app(settings: WorkerSettings, handlers: HandlerRegistry) -> Celery:
     app.steps["worker"].add(_supervisor_step(pool))
     signals.setup_logging.connect(lambda **_: setup.configure_logging(settings), weak=False)
     signals.worker_process_init.connect(lambda **_: _start_child(app, pool), weak=False)
-    signals.worker_shutting_down.connect(lambda **_: pool.scoreboard.start_closing(), weak=False)
+    signals.worker_shutting_down.connect(lambda **_: pool.start_closing(), weak=False)
     return app
 
 
@@ -125,8 +123,7 @@ def _supervisor_step(pool: WorkerPool) -> type[bootsteps.StartStopStep]:
             queues = worker.app.amqp.queues
             self._queues = list(queues.consume_from)
             pool.scoreboard.set_target_size(worker.pool.num_processes, 0)
-            # Without `--autoscale` Celery has no autoscaler, but the operator's controls and the limits still apply.
-            self._scaler = worker.autoscaler or Autoscaler(worker.pool, 1, 1, worker=worker)
+            self._maintenance = Maintenance(worker, pool, self._queues)
             observatory = PoolMonitor(pool, self._queues)
             observatory.start()
             Supervisor(pool, self._queues, observatory).start()
@@ -151,18 +148,8 @@ def _supervisor_step(pool: WorkerPool) -> type[bootsteps.StartStopStep]:
                 worker.exitcode = CANNOT_START
 
         def register_with_event_loop(self, worker: Any, hub: Any) -> None:
-            """Maintain the children from the main thread too, at the supervisor's interval."""
-            hub.call_repeatedly(pool.settings.supervisor_interval_seconds, self._maintain, worker)
-
-        def _maintain(self, worker: Any) -> None:
-            # Celery checks for a dead child when its pipe closes, which is a moment too early, and then after 5 s.
-            worker.pool.maintain_pool()
-            if not pool.scoreboard.closing:
-                sync_consumers(worker, pool.controls, self._queues, pool.settings.node_name)
-                self._scaler.maybe_scale()
-            if pool.scoreboard.start_failed and not pool.scoreboard.closing:
-                pool.scoreboard.start_closing()
-                state.should_stop = True  # a warm shutdown, as Celery's own signal handlers request it
+            """Maintain the children from the main thread, where Celery does."""
+            self._maintenance.register(hub)
 
     return SupervisorStep
 

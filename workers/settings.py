@@ -62,6 +62,11 @@ class WorkerSettings:
     supervisor_interval_seconds: float = _setting(
         0.25, "interval at which the supervisor checks children, leases and limits"
     )
+    supervisor_idle_interval_seconds: float = _setting(
+        1.0,
+        "the same while the pool has no job; at most half the interval of the heartbeat, and a fifth of a lease and of "
+        "the interval of the liveness probe",
+    )
     heartbeat_seconds: float = _setting(2.0, "interval of a pool's heartbeat")
     liveness_probe_seconds: float = _setting(5.0, "interval of the liveness probe, which verifies that a pool consumes")
     liveness_timeout_seconds: float = _setting(
@@ -73,7 +78,9 @@ class WorkerSettings:
         "its port in predicting pools; training pools use the next, monitoring pools the one after; 0: any free port",
         zero=True,
     )
-    metrics_interval_seconds: float = _setting(5.0, "interval at which a pool collects metrics and evaluates alerts")
+    metrics_interval_seconds: float = _setting(
+        5.0, "interval at which a pool collects metrics and evaluates alerts; three times that while it has no job"
+    )
     self_test_seconds: float = _setting(
         60.0, "interval at which a predicting child checks its model's reference predictions"
     )

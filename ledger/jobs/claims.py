@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -158,6 +159,9 @@ class ReapCounts(Struct, frozen=True):
 
     `prepares`: 1 if outcomes wait for the disk or for replicas, so that a pool has to confirm them.
     `expired_leases` are the claims, as job and fence, that no worker renewed: those of `requeued` and `lost`.
+    `next_due_seconds`: the time until the next lease expires, or the next snoozed or waiting job is due.
+    `holds`: True if an owner with the given prefix holds a job. `waiting`: queued jobs by queue. `controls`: the values
+    at that time.
     """
 
     requeued: int
@@ -166,6 +170,10 @@ class ReapCounts(Struct, frozen=True):
     rung: int
     prepares: int = 0
     expired_leases: tuple[tuple[str, int], ...] = ()
+    next_due_seconds: float = math.inf
+    holds: bool = False
+    waiting: Mapping[str, int] = {}
+    controls: Controls = Controls()
 
 
 class Claims:
@@ -178,18 +186,21 @@ class Claims:
         """Implement `Ledger.claim`."""
         return self._claimed(queue, self._server.run_script("claim", *self._claim_arguments(queue, owner, limit)))
 
-    def claim_when_notified(self, queue: str, owner: str, timeout_seconds: float) -> tuple[bytes | None, list[Claim]]:
+    def claim_when_notified(
+        self, queue: str, owner: str, timeout_seconds: float, recall: str = ""
+    ) -> tuple[bytes | None, list[Claim]]:
         """Implement `Ledger.claim_when_notified`."""
+        lists = [self._server.key("doorbell", queue), *([self._server.key("recall", recall)] if recall else [])]
         with self._server.translate_errors():
             doorbell, answer = self._server.connections.execute(
-                ("BRPOP", self._server.key("doorbell", queue), max(timeout_seconds, 0.001)),  # 0: for ever
+                ("BRPOP", *lists, max(timeout_seconds, 0.001)),  # 0: for ever
                 self._server.script_call("claim", *self._claim_arguments(queue, owner, 1)),
                 blocks_seconds=timeout_seconds,
             )
             for reply in (doorbell, answer):
                 if isinstance(reply, Exception) and not isinstance(reply, redis.exceptions.NoScriptError):
                     raise reply
-        item = None if doorbell is None else bytes(doorbell[1])
+        item = bytes(doorbell[1]) if doorbell is not None and doorbell[0] == lists[0].encode() else None
         known = not isinstance(answer, Exception)  # a restarted server has to load the script again
         return item, self._claimed(queue, answer) if known else self.claim(queue, owner)
 
@@ -346,13 +357,25 @@ class Claims:
             ) in records
         ]
 
-    def reap(self, *, leases: bool = True) -> ReapCounts:
+    def recall(self, name: str, waits: int, ttl_seconds: float) -> None:
+        """Implement `Ledger.recall`."""
+        key = self._server.key("recall", name)
+        self._server.transaction(
+            ("DEL", key), ("LPUSH", key, *["!"] * waits), ("PEXPIRE", key, round(ttl_seconds * 1000))
+        )
+
+    def reap(self, owner_prefix: str = "", *, leases: bool = True) -> ReapCounts:
         """Implement `Ledger.reap`."""
         wait_ms = round(self._server.settings.notify_retry_seconds * 1000)
-        *counts, claims = self._server.run_script("reap", wait_ms, int(leases), *QUEUES)
+        reply = self._server.run_script("reap", wait_ms, int(leases), owner_prefix, *QUEUES)
+        *counts, claims, next_due, held, lengths, fields = reply
         requeued, lost, expired, rung, prepares = counts
         ended = tuple((job_id.decode(), int(fence)) for job_id, fence in claims)
-        return ReapCounts(requeued, lost, expired, rung, prepares, ended)
+        next_due_seconds = int(next_due) / 1000 if next_due else math.inf
+        waiting, controls = dict(zip(QUEUES, lengths, strict=True)), Controls.from_fields(fields)
+        return ReapCounts(
+            requeued, lost, expired, rung, prepares, ended, next_due_seconds, bool(held), waiting, controls
+        )
 
 
 def _payload_of(stored: bytes) -> bytes:

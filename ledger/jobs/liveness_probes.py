@@ -16,18 +16,17 @@ class LivenessProbes:
         self._server = server
 
     def send(self, queue: str, question: bytes, ttl_seconds: float) -> None:
-        """Replace the last question of a probe queue and ring its doorbell."""
-        canary, doorbell, ttl = (
-            self._server.key("canary", queue),
-            self._server.key("doorbell", queue),
-            round(ttl_seconds * 1000),
-        )
+        """Replace the last question of a probe queue, ring its doorbell, and recall a child that waits for claims."""
+        canary, doorbell, recall = (self._server.key(part, queue) for part in ("canary", "doorbell", "recall"))
+        ttl = round(ttl_seconds * 1000)
         self._server.transaction(
-            ("DEL", canary, doorbell),
+            ("DEL", canary, doorbell, recall),
             ("HSET", canary, "question", question),
             ("PEXPIRE", canary, ttl),
             ("LPUSH", doorbell, "!"),
             ("PEXPIRE", doorbell, ttl),
+            ("LPUSH", recall, "!"),
+            ("PEXPIRE", recall, ttl),
         )
 
     def question(self, queue: str) -> bytes | None:

@@ -406,6 +406,9 @@ local function accept_job(id, arrival, digest, kind, queue, payload, deadline, l
       redis.call('HSET', record_key(after), 'followed', '1')
     end
     redis.call('ZADD', ns .. 'waiting', after ~= '' and now_text or not_before, id)
+    if after == '' then
+      ring_doorbell(queue) -- a child finds no job, and its pool learns when the next one is due
+    end
     return
   end
   add_to_queue(queue, place, deadline, first, caller)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
 
 from ledger.server.server import Server
+
+PRUNE_SECONDS = 60.0
+"""How often one pool removes the names of those that are gone; readers leave them out anyway."""
 
 
 class PoolRegistry:
@@ -14,6 +18,7 @@ class PoolRegistry:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._pruned_seconds = -float("inf")
 
     def announce(self, name: str, info: dict[str, Any], ttl_seconds: float) -> None:
         """Announce a pool as alive for `ttl_seconds`. `info` contains JSON values."""
@@ -22,6 +27,9 @@ class PoolRegistry:
             ("SET", self._server.key("pool", name), msgspec.json.encode(info), "PX", round(ttl_seconds * 1000)),
             ("SMEMBERS", self._server.key("pools")),
         )
+        if time.monotonic() - self._pruned_seconds < PRUNE_SECONDS:
+            return
+        self._pruned_seconds = time.monotonic()
         alive = self._server.transaction(
             *(("EXISTS", self._server.key("pool", other.decode())) for other in sorted(names))
         )

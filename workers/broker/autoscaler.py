@@ -14,15 +14,16 @@ from celery.worker import autoscale
 
 from workers.pool.pool import WorkerPool
 
+_NEVER_SECONDS = 1e6
+
 
 class Autoscaler(autoscale.Autoscaler):  # type: ignore[misc]  # celery ships no types
     """Grows and shrinks the pool to its target size. Only idle children are retired."""
 
     def __init__(self, *args: Any, worker: Any, **options: Any) -> None:
         cornerman: WorkerPool = worker.app.cornerman_pool
-        super().__init__(
-            *args, worker=worker, **{**options, "keepalive": cornerman.settings.supervisor_interval_seconds}
-        )
+        # Never by Celery's timer: `workers.broker.maintenance` calls it.
+        super().__init__(*args, worker=worker, **{**options, "keepalive": _NEVER_SECONDS})
         self._board = cornerman.scoreboard
         self._log = structlog.get_logger("cornerman.autoscaler")
 

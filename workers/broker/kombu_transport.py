@@ -191,6 +191,10 @@ class Transport(stock.Transport):  # type: ignore[misc]  # kombu ships no types
     """Redis as the carrier of doorbells; the value of Celery's `broker_transport`."""
 
     Channel = Channel
+    # How long a pop waits at the server. Nothing waits for its end: children have connections of their own, and closing
+    # does not wait for it. A doorbell that it takes although the queue is no longer consumed costs a job the second
+    # after which the doorbell is rung again.
+    brpop_timeout = 5
     # A server that refuses a command, or the handshake, is retried like one that is away: Celery ends for other errors.
     connection_errors = (*stock.Transport.connection_errors, redis.ResponseError)
 
@@ -202,9 +206,15 @@ class Transport(stock.Transport):  # type: ignore[misc]  # kombu ships no types
         """
         super().register_with_event_loop(connection, loop)
         cycle = self.cycle
+        # Nothing is restored or published through Celery, and no token is renewed: each would be looked at for ever.
+        for timer in (cycle._restore_messages_tref, cycle._reauth_tref, cycle._binding_expiry_tref):
+            timer.cancel()
         if (earlier := getattr(cycle, "confirmation", None)) is not None:  # as kombu does with its own timers
             earlier.cancel()
-        cycle.confirmation = loop.call_repeatedly(CHECK_SECONDS, self._confirm_pops)
+            cycle.confirmation = None
+        settings: LedgerSettings = connection.client.transport_options["ledger_settings"]
+        if read_address(settings.redis_url or "").kind != "server":
+            cycle.confirmation = loop.call_repeatedly(CHECK_SECONDS, self._confirm_pops)
 
     def _confirm_pops(self) -> None:
         """Raise redis.ConnectionError if a pop waits at a server that is not the primary any more."""

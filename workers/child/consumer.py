@@ -23,6 +23,8 @@ import structlog
 
 from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
 from ledger.ledger import Claim, Ledger
+from ledger.server.topology.addresses import read_address
+from ledger.server.topology.resolver import CHECK_SECONDS
 from workers.broker.kombu_transport import DOORBELL, quarantine_with
 from workers.child.batch_size import BatchTiming, next_batch_size
 from workers.child.executor import Executor, ShutdownRequested
@@ -38,7 +40,13 @@ if TYPE_CHECKING:
 
 # A training occupies a child, with a time limit of its own.
 _UNBATCHED_QUEUES = ("train",)
-_POLL_SECONDS = 0.1  # just after a job: between two checks of memory and shutdown
+_POLL_SECONDS = 0.1  # in a pool with several queues: between two checks of memory and shutdown
+_WAIT_SECONDS = 3.0
+"""How long a child waits for a doorbell: the supervisor ends the wait if the child has to leave it.
+
+It bears on nothing but faults. While the process is stopped, or its machine cut off, a job may be claimed for it for as
+long, and waits for the end of its lease; a server that a cut connection hides is noticed as much later.
+"""
 
 
 class ChildConsumer:
@@ -93,6 +101,8 @@ class ChildConsumer:
 
         A queue that the last claim emptied is not claimed from again: later jobs push a doorbell of their own.
         """
+        if claims:
+            self._pool.note_work()
         max_size = 1 if queue in _UNBATCHED_QUEUES else self._pool.settings.max_jobs_per_claim
         while claims:
             started_seconds = time.monotonic()
@@ -109,18 +119,22 @@ class ChildConsumer:
 
         Nothing is reserved meanwhile: another child may need the memory for a larger job.
         """
-        scoreboard = self._pool.scoreboard
+        scoreboard, recall = self._pool.scoreboard, self._pool.liveness_queue
         while scoreboard.can_start_job and not self._admission.should_stop_claiming and not scoreboard.stopped:
-            timeout_seconds = min(until_seconds - time.monotonic(), _POLL_SECONDS)
-            if timeout_seconds <= 0:
-                if self._only_queue is None or scoreboard.take_request():
+            timeout_seconds = self._wait_seconds
+            if self._only_queue is None:
+                timeout_seconds = min(until_seconds - time.monotonic(), _POLL_SECONDS)
+                if timeout_seconds <= 0:
                     break
-                timeout_seconds = self._pool.settings.supervisor_interval_seconds  # the supervisor makes the request
-            item, claims = self._ledger.claim_when_notified(queue, self._owner, timeout_seconds)
+            item, claims = self._ledger.claim_when_notified(queue, self._owner, timeout_seconds, recall)
             if item not in (None, DOORBELL):
                 quarantine_with(self._pool.settings.ledger)(queue, item)
             if claims:
                 return self._begun(claims)
+            if self._only_queue is not None and scoreboard.take_request():
+                break
+            if item is not None:  # a job with a time before which it may not begin has been submitted
+                self._pool.supervisor_wakeup.wake()
         return []
 
     def _claim(self, queue: str, limit: int = 1) -> list[Claim]:
@@ -143,6 +157,12 @@ class ChildConsumer:
         """The queue of a pool that has only one; else None."""
         queues = {*self._queues()} - {self._pool.liveness_queue}
         return queues.pop() if len(queues) == 1 else None
+
+    @cached_property
+    def _wait_seconds(self) -> float:
+        """How long to wait at a server; one that is found may become a replica, which only the end of a wait shows."""
+        found = read_address(self._pool.settings.ledger.redis_url or "").kind != "server"
+        return CHECK_SECONDS if found else _WAIT_SECONDS
 
     @cached_property
     def _owner(self) -> str:

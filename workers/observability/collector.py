@@ -34,6 +34,7 @@ STATE_LAG_SECONDS = 60.0
 MAX_FEEDS = 20
 MAX_ALIASES = 20  # callers who may train can create any number of aliases
 _MB = 2**20
+_VERSION = version("cornerman")  # which takes milliseconds to find
 
 
 class LedgerSnapshot(Struct, frozen=True):
@@ -114,10 +115,10 @@ def _evicts(ledger: Ledger) -> bool:
 def snapshot_children(pool: WorkerPool) -> ChildrenSnapshot:
     """Return the state of the calling process's live children."""
     living: dict[int, int] = {}
-    for child in psutil.Process().children():
+    for slot in pool.scoreboard.slots():
         with suppress(psutil.NoSuchProcess):  # it has just exited
-            if is_alive(child.pid):
-                living[child.pid] = child.memory_info().rss
+            if is_alive(slot.pid):
+                living[slot.pid] = psutil.Process(slot.pid).memory_info().rss
     slots = [slot for slot in pool.scoreboard.slots() if slot.pid in living]
     busy = sum(bool(slot.token) for slot in slots)
     return ChildrenSnapshot(
@@ -138,7 +139,7 @@ def gauge_values(
     """Return every gauge that has a value now, by name and the values of its labels."""
     if ledger is not None and not ledger.aliases:  # before the first training there is no model to open, and no alert
         checks = [check for check in checks if check.name != "model_loaded"]
-    about = (pool.name, pool.settings.node_name, ",".join(sorted(queues)), version("cornerman"))
+    about = (pool.name, pool.settings.node_name, ",".join(sorted(queues)), _VERSION)
     values: dict[str, GaugeValues] = {
         "cornerman_pool_info": {about: 1},
         "cornerman_ledger_up": {(): float(ledger is not None)},

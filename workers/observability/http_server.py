@@ -21,6 +21,7 @@ from workers.pool.vital_threads import LoopErrors
 
 OFF = "off"
 RETRY_SECONDS = 2.0
+_NEVER_SECONDS = 1e6
 _REQUEST_SECONDS = 5.0  # a silent connection holds a thread for this long
 
 Checks = Callable[[], Sequence[HealthCheck]]
@@ -32,8 +33,17 @@ class ObservabilityServer:
     A port that is in use keeps no pool from its jobs: the error is logged, and the port retried until it is free.
     """
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, liveness: Checks, readiness: Checks) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        refresh: Callable[[], None],
+        liveness: Checks,
+        readiness: Checks,
+    ) -> None:
         self._host, self._port = host, port
+        self._refresh = refresh  # called before the metrics are read
         self._checks = {"/healthz": liveness, "/readyz": readiness}
         self._registry = registry
         self._log = structlog.get_logger("cornerman")
@@ -48,6 +58,7 @@ class ObservabilityServer:
     def respond(self, path: str, accept: str = "") -> tuple[HTTPStatus, str, bytes]:
         """Return status, content type and body for a path."""
         if path == "/metrics":
+            self._refresh()
             encode, content_type = choose_encoder(accept)
             return HTTPStatus.OK, content_type, encode(self._registry)
         if path not in self._checks:
@@ -67,7 +78,7 @@ class ObservabilityServer:
                 host, port = server.server_address[:2]
                 self.address = f"{host!s}:{port}"
                 self._log.info("serving metrics and health", address=self.address)
-                server.serve_forever()
+                server.serve_forever(poll_interval=_NEVER_SECONDS)  # at which it would ask whether to stop
             time.sleep(RETRY_SECONDS)
 
 

@@ -34,8 +34,8 @@ from workers.observability.collector import (
 )
 from workers.observability.http_server import ObservabilityServer
 from workers.observability.metrics import Metrics
-from workers.observability.readiness import PoolSnapshot, liveness, readiness
-from workers.pool.event_pipe import JobLogged, SelfTestResult, SupervisorTick
+from workers.observability.readiness import PoolSnapshot, SupervisorTick, liveness, readiness
+from workers.pool.event_pipe import JobLogged, SelfTestResult
 from workers.pool.pool import WorkerPool, serves_predictions
 from workers.pool.vital_threads import LoopErrors
 from workers.tracing.events import AttemptBegan, AttemptFinished
@@ -43,8 +43,13 @@ from workers.tracing.events import AttemptBegan, AttemptFinished
 if TYPE_CHECKING:
     from workers.tracing.span_service import SpanService
 
-RECEIVE_SECONDS = 1.0
+RETRY_SECONDS = 1.0
 STORE_SECONDS = 0.5
+IDLE_INTERVALS = 3
+"""Intervals between two collections of an idle pool. A request for the metrics has them collected, and so does a job.
+An alert about other processes, such as a pool that is gone, is found as much later."""
+REFRESH_SECONDS = 1.0
+"""How long a request for the metrics waits for new ones; it gets the last ones if the server does not answer."""
 LINES_AT_ONCE = 500  # which take the server a few milliseconds
 MAX_WAITING_LINES = 5_000
 PORT_OFFSETS = {"predict": 0, "train": 1, "monitor": 2}
@@ -68,6 +73,10 @@ class PoolMonitor:
         self._event_errors = LoopErrors(self._log, "event not counted")
         self._alert_errors = LoopErrors(self._log, "alerts not evaluated")
         self._job_lines: deque[tuple[str, bytes]] = deque(maxlen=MAX_WAITING_LINES)
+        self._has_lines = threading.Event()
+        self._works = threading.Event()  # not set: the pool is idle
+        self._collected = threading.Event()
+        self._collected_seconds = -float("inf")
         self._last_tick: tuple[float, SupervisorTick] | None = None
         self._self_test: tuple[float, SelfTestResult] | None = None
         settings = pool.settings
@@ -76,6 +85,7 @@ class PoolMonitor:
             settings.http_host,
             port,
             self._metrics.registry,
+            self._refresh,
             lambda: liveness(self._snapshot(ChildrenSnapshot())),
             lambda: readiness(self._snapshot(snapshot_children(pool))),
         )
@@ -88,6 +98,14 @@ class PoolMonitor:
     def firing_alerts(self) -> list[ReportedAlert]:
         """Return the alerts that fire in this pool, for its heartbeat."""
         return self._alerts.firing_alerts(time.monotonic())
+
+    def note_tick(self, tick: SupervisorTick) -> None:
+        """Note that the supervisor has finished a tick."""
+        self._last_tick = (time.monotonic(), tick)
+        if tick.idle:
+            self._works.clear()
+        else:
+            self._works.set()
 
     def start(self) -> None:
         """Start the threads; they run until the process ends."""
@@ -108,17 +126,16 @@ class PoolMonitor:
                 work()
                 done = True
             if not done:
-                time.sleep(RECEIVE_SECONDS)
+                time.sleep(RETRY_SECONDS)
 
     def _receive(self) -> None:
-        for event in self._pool.event_pipe.receive(RECEIVE_SECONDS):
+        for event in self._pool.event_pipe.receive(None):
             match event:
-                case SupervisorTick():
-                    self._last_tick = (time.monotonic(), event)
                 case SelfTestResult():
                     self._self_test = (time.monotonic(), event)
                 case JobLogged(job_id, line):
                     self._job_lines.append((job_id, line))
+                    self._has_lines.set()
                 case AttemptBegan() | AttemptFinished():
                     if self._spans is not None:
                         self._spans.put(event)
@@ -143,6 +160,8 @@ class PoolMonitor:
 
     def _store_job_lines(self) -> None:
         """Store the lines that have come; while the ledger does not answer, the newest wait."""
+        self._has_lines.wait()
+        self._has_lines.clear()
         lines = [self._job_lines.popleft() for _ in range(min(len(self._job_lines), LINES_AT_ONCE))]
         try:
             if lines:
@@ -150,6 +169,9 @@ class PoolMonitor:
                 self._log_ledger.job_logs.append(lines)
         except LedgerUnavailableError:  # the supervisor logs this
             self._job_lines.extendleft(reversed(lines))
+        finally:
+            if self._job_lines:
+                self._has_lines.set()
         time.sleep(STORE_SECONDS)
 
     def _collect(self) -> None:
@@ -161,7 +183,17 @@ class PoolMonitor:
         with self._alert_errors.caught():
             for change in self._alerts.evaluate(self._metrics.values(), time.monotonic()):
                 self._report(change)
+        self._collected_seconds = time.monotonic()
+        self._collected.set()
         time.sleep(self._pool.settings.metrics_interval_seconds)
+        self._works.wait((IDLE_INTERVALS - 1) * self._pool.settings.metrics_interval_seconds)
+
+    def _refresh(self) -> None:
+        """Have the metrics collected if they are older than the interval."""
+        if time.monotonic() - self._collected_seconds > self._pool.settings.metrics_interval_seconds:
+            self._collected.clear()
+            self._works.set()
+            self._collected.wait(REFRESH_SECONDS)
 
     def _report(self, change: AlertTransition) -> None:
         log = self._log.warning if change.firing else self._log.info

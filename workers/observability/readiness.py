@@ -17,6 +17,18 @@ MIN_SILENCE_SECONDS = 2.0
 """Minimum of the allowed silence, for probes in quick succession."""
 
 
+class SupervisorTick(Struct, frozen=True):
+    """The supervisor has finished a tick.
+
+    `silent_seconds` is the time since the pool last showed that it consumes; None before the first sign.
+    `server_reached` is True if the server answered. `idle`: the pool has no job.
+    """
+
+    silent_seconds: float | None
+    server_reached: bool
+    idle: bool = False
+
+
 class PoolSnapshot(Struct, frozen=True, kw_only=True):
     """The observed state of a pool; None for what was not observed yet. Times are ages in seconds.
 

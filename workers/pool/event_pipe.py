@@ -112,17 +112,6 @@ class SelfTestResult(Struct, frozen=True, array_like=True, tag=True):
     model: str | None = None
 
 
-class SupervisorTick(Struct, frozen=True, array_like=True, tag=True):
-    """The supervisor has finished a tick.
-
-    `silent_seconds` is the time since the pool last showed that it consumes; None before the first sign.
-    `server_reached` is True if the server answered.
-    """
-
-    silent_seconds: float | None
-    server_reached: bool
-
-
 class ChildKilled(Struct, frozen=True, array_like=True, tag=True):
     """The supervisor has killed a child."""
 
@@ -151,15 +140,7 @@ class DroppedEvents(Struct, frozen=True, array_like=True, tag=True):
 
 
 Event = (
-    AttemptEnded
-    | SelfTestResult
-    | SupervisorTick
-    | ChildKilled
-    | ReapEvent
-    | JobLogged
-    | DroppedEvents
-    | AttemptBegan
-    | AttemptFinished
+    AttemptEnded | SelfTestResult | ChildKilled | ReapEvent | JobLogged | DroppedEvents | AttemptBegan | AttemptFinished
 )
 
 
@@ -193,8 +174,8 @@ class EventPipe:
             messages += 1
         self._send(chunk, messages)
 
-    def receive(self, within_seconds: float) -> list[Event]:
-        """Return the events that have arrived, waiting at most `within_seconds` for the first."""
+    def receive(self, within_seconds: float | None) -> list[Event]:
+        """Return the events that have arrived, waiting at most `within_seconds` for the first; None: for ever."""
         if not select.select([self._reader], [], [], within_seconds)[0]:
             return []
         received = self._rest + os.read(self._reader.fileno(), _READ_BYTES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from workers.jobs.registry import HandlerRegistry
 from workers.pool.event_pipe import EventPipe
 from workers.pool.process_memory import PoolMemory
 from workers.pool.scoreboard import Scoreboard
+from workers.pool.wakeup import Wakeup
 from workers.settings import WorkerSettings
 from workers.tracing.job_tracing import JobTracing
 
@@ -34,6 +35,10 @@ class WorkerPool:
         In the main process: the memory figures that the supervisor computed last.
     preloaded_models
         Models by digest, opened before the fork.
+    supervisor_wakeup, memory_wakeup, closing_wakeup
+        End the waits of the supervisor, of the memory monitor, and of the thread that ends the pool.
+    maintain
+        In the main process: has Celery's event loop replace, add and retire children now. Any thread may call it.
     tracing
         Decides of which jobs spans are sent; None if tracing is off.
     incarnation
@@ -47,6 +52,10 @@ class WorkerPool:
     memory: PoolMemory = field(default_factory=PoolMemory)
     event_pipe: EventPipe = field(default_factory=EventPipe)
     preloaded_models: dict[str, Any] = field(default_factory=dict)
+    supervisor_wakeup: Wakeup = field(default_factory=Wakeup)
+    memory_wakeup: Wakeup = field(default_factory=Wakeup)
+    closing_wakeup: Wakeup = field(default_factory=Wakeup)
+    maintain: Callable[[], None] = lambda: None
     tracing: JobTracing | None = None
     incarnation: str = field(default_factory=lambda: secrets.token_hex(4))
 
@@ -59,6 +68,17 @@ class WorkerPool:
     def liveness_queue(self) -> str:
         """The queue of the pool's own liveness probes, which no other pool consumes."""
         return f"canary-{self.name}"
+
+    def note_work(self) -> None:
+        """Have the threads that look after jobs begin to look. A child with claims calls it before the first begins."""
+        self.supervisor_wakeup.wake()
+        self.memory_wakeup.wake()
+
+    def start_closing(self) -> None:
+        """Signal to all processes of the pool that it stops; a signal handler may call this."""
+        self.scoreboard.start_closing()
+        self.supervisor_wakeup.wake()
+        self.closing_wakeup.wake()
 
     def owner(self, pid: int) -> str:
         """Return the name under which a child of this pool claims."""

@@ -40,26 +40,29 @@ class MemoryBudget:
         self._idle_mb = MIN_JOB_MB
         self._report_seconds: float | None = None
         self._target = pool.scoreboard.target_size  # children at the start of the pool
+        self._fewest_children = 0
         self._initial_children = pool.settings.concurrency or pool.scoreboard.target_size
 
     def update(self, children: Iterable[ChildSnapshot], backlog: QueueBacklog, now_seconds: float) -> None:
         """Measure the pool, and publish its free memory and its target size on the scoreboard."""
-        living = [child.slot.pid for child in children if child.alive]
+        children = [child for child in children if child.alive]
+        living = [child.slot.pid for child in children]
         anon_rss = {pid: anon_rss_mb(pid) for pid in (os.getpid(), *living)}
-        pss = self._pool_pss.update(anon_rss, now_seconds)
+        pss = self._pool_pss.update(anon_rss, now_seconds, idle=all(is_idle(child.slot) for child in children))
         used_mb = sum(pss.values())
         fixed_mb = pss.pop(os.getpid())
         limited_by, limit_mb, max_limit_mb = self._limit(used_mb)
         with self._pool.scoreboard.accounting() as write:
             slots = [slot for slot in self._pool.scoreboard.slots() if slot.pid in pss]
             unused = {slot.pid: _unused_reservation_mb(slot, anon_rss[slot.pid]) for slot in slots}
-            self._update_idle_mb([pss[slot.pid] for slot in slots if _idle(slot)])
+            self._update_idle_mb([pss[slot.pid] for slot in slots if is_idle(slot)])
             alone_mb = limit_mb - fixed_mb - self._idle_mb  # for one job that runs alone
             typical_job_mb = max(MIN_JOB_MB, min(self._memory_monitor.max_growth_mb(), alone_mb))
             free_mb = limit_mb - used_mb - sum(unused.values())
             write(free_mb, typical_job_mb, max_limit_mb - fixed_mb)
         busy = [slot.pid for slot in slots if slot.reserved_mb or slot.token]
         min_children, max_children = self._child_bounds()
+        self._fewest_children = min(min_children, max_children)
         load = PoolLoad(
             now_seconds=now_seconds,
             children=self._target,
@@ -85,12 +88,17 @@ class MemoryBudget:
             wanted=self._target,
         )
 
+    @property
+    def is_settled(self) -> bool:
+        """True if a pool without work would keep the number of children that it is to have."""
+        return self._target == self._fewest_children
+
     def is_starved(self, children: Iterable[ChildSnapshot], backlog: QueueBacklog, now_seconds: float) -> bool:
         """Return True if jobs wait, none runs, and no job fits into the free memory; True again every half minute.
 
         Either the limit is too low for any work, or other processes of the machine have taken its memory.
         """
-        idle = all(_idle(child.slot) for child in children if child.alive)
+        idle = all(is_idle(child.slot) for child in children if child.alive)
         if not (backlog.waiting and idle and self._pool.memory.room_mb < self._pool.memory.job_mb):
             self._report_seconds = None
             return False
@@ -107,7 +115,7 @@ class MemoryBudget:
         Replacing such a child is the only way to give that memory back.
         """
         living = [child.slot for child in children if child.alive]
-        if self._pool.scoreboard.can_start_job or not living or not all(map(_idle, living)):
+        if self._pool.scoreboard.can_start_job or not living or not all(map(is_idle, living)):
             return []
         return [each.pid for each in living if anon_rss_mb(each.pid) - each.baseline_mb >= MIN_JOB_MB]
 
@@ -140,7 +148,8 @@ class MemoryBudget:
             self._idle_mb = max(MIN_JOB_MB, sum(pss) / len(pss))
 
 
-def _idle(slot: ChildSlot) -> bool:
+def is_idle(slot: ChildSlot) -> bool:
+    """Return True if a child is ready, and neither runs a job nor may begin one."""
     return bool(slot.baseline_mb) and not slot.token and not slot.reserved_mb
 
 

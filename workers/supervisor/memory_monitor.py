@@ -1,5 +1,7 @@
 """The memory monitor of a pool: a thread that measures the memory of every child at work, twenty times a second.
 
+While no child works it waits until one begins; a child reserves memory before it claims.
+
 A child's own limits (the engine's checks between batches, RLIMIT_DATA at every allocation) end a job that needs too
 much with an error of its own, and the child survives. Some memory escapes these limits: shared mappings do not count
 for RLIMIT_DATA, and C code does not check. The monitor kills a child that exceeds its ceiling all the same, and the
@@ -13,7 +15,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections import deque
 from contextlib import suppress
@@ -66,10 +67,10 @@ class MemoryMonitor:
         past = [growth for seen_seconds, growth in list(self._ended_jobs) if seen_seconds >= since_seconds]
         return max(0.0, *past, *list(self._growths.values()), 0.0)
 
-    def tick(self) -> None:
-        """Measure every child at work once."""
-        growths = {}
-        for slot in self._pool.scoreboard.slots():
+    def tick(self) -> bool:
+        """Measure every child at work once; return True if there is one, or one that may begin to work."""
+        growths, slots = {}, self._pool.scoreboard.slots()
+        for slot in slots:
             if not slot.token:
                 continue
             used_mb = anon_rss_mb(slot.pid)
@@ -79,14 +80,18 @@ class MemoryMonitor:
         for token in self._growths.keys() - growths.keys():
             self._ended_jobs.append((time.monotonic(), self._growths[token]))
         self._growths = growths
+        return any(slot.token or slot.reserved_mb for slot in slots)
 
     def _run(self) -> None:
-        pause = threading.Event()
         errors = LoopErrors(self._log, "memory monitor failed", self._pool.settings.liveness_timeout_seconds)
         while True:
+            working = True
             with errors.caught():
-                self.tick()
-            pause.wait(self._pool.settings.memory_check_interval_seconds)
+                working = self.tick()
+            if not working:
+                self._pool.memory_wakeup.wait()
+            # After a wait too: most jobs are shorter, and no job fills much memory in that time.
+            time.sleep(self._pool.settings.memory_check_interval_seconds)
 
     def _kill(self, slot: ChildSlot, used_mb: float) -> None:
         if not is_alive(slot.pid) or slot not in self._pool.scoreboard.slots():

@@ -29,9 +29,8 @@ def enforce_shutdown(pool: WorkerPool) -> None:
 
 
 def _end_in_time(pool: WorkerPool) -> None:
-    pause = threading.Event()
     while not pool.scoreboard.closing:
-        pause.wait(pool.settings.supervisor_interval_seconds)
+        pool.closing_wakeup.wait()
     time.sleep(pool.settings.shutdown_grace_seconds + RELEASE_GRACE_SECONDS)
     while True:
         for child in pool.scoreboard.slots():
@@ -41,4 +40,4 @@ def _end_in_time(pool: WorkerPool) -> None:
                 pool.event_pipe.send(ChildKilled(reason))
                 with suppress(ProcessLookupError):  # it has just exited
                     os.kill(child.pid, signal.SIGKILL)
-        pause.wait(pool.settings.supervisor_interval_seconds)
+        time.sleep(pool.settings.supervisor_interval_seconds)

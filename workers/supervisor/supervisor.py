@@ -1,8 +1,9 @@
 """The supervisor of a pool: a thread of the main process that reconciles the children with the ledger.
 
 At each tick (every quarter of a second) the supervisor renews the leases of jobs that live children run, kills children
-that exceed a limit or run a cancelled job, and releases, charges or settles the jobs of dead children. At longer
-intervals it reaps the ledger (`Ledger.reap`) and sends the pool's heartbeat. The supervisor is a thread and not a timer
+that exceed a limit or run a cancelled job, releases, charges or settles the jobs of dead children, and reaps the ledger
+(`Ledger.reap`); at longer intervals it sends the pool's heartbeat. While the pool has no job it waits between two ticks
+for what may happen (`Supervisor._pause`). The supervisor is a thread and not a timer
 of Celery's event loop, because the event loop stops while the broker reconnects, and ends before the last children do.
 The decisions are pure functions in `workers.supervisor.rules`; this module has the clocks, the measurements and the
 effects.
@@ -12,9 +13,8 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Sequence, Set
 from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
@@ -25,17 +25,20 @@ import structlog
 
 from ledger.compression.stored_values import NEWEST_FORMAT
 from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
+from ledger.jobs.claims import ReapCounts
 from ledger.jobs.queue_stats import QueueBacklog
 from ledger.ledger import Ledger, RunningJob
 from workers.failures import deadline_failure, memory_limit_failure, time_limit_failure
 from workers.logs.setup import LogLevels, canonical_line, loss_outcome
 from workers.observability.pool_monitor import PoolMonitor
-from workers.pool.event_pipe import AttemptEnded, ChildKilled, ReapEvent, SupervisorTick
+from workers.observability.readiness import SupervisorTick
+from workers.pool.event_pipe import AttemptEnded, ChildKilled, ReapEvent
 from workers.pool.pool import WorkerPool
-from workers.pool.processes import is_alive
+from workers.pool.processes import ProcessSentinels, is_alive
 from workers.pool.scoreboard import ChildSlot, claim_token
 from workers.pool.vital_threads import NEEDS_RESTART, LoopErrors, start_critical_thread
-from workers.supervisor.memory_budget import MemoryBudget
+from workers.settings import WorkerSettings
+from workers.supervisor.memory_budget import MemoryBudget, is_idle
 from workers.supervisor.memory_monitor import MemoryExcess, MemoryMonitor
 from workers.supervisor.outcome_confirmer import OutcomeConfirmer
 from workers.supervisor.rules import (
@@ -49,7 +52,28 @@ from workers.supervisor.rules import (
 from workers.supervisor.watchdog import Watchdog
 from workers.tracing.events import LOST_OUTCOMES, AttemptFinished
 
+_VERSION = version("cornerman")  # which takes milliseconds to find
+IDLE_MEMORY_SECONDS = 5.0
+"""How long the free memory of an idle pool counts. What other processes take meanwhile is noticed by the tick after its
+next job has begun."""
+IDLE_INSPECTION_SECONDS = 60.0
+"""How often an idle pool is inspected in full: index entries of expired records are removed then."""
 _MAX_MISSED_HEARTBEATS = 4  # missed heartbeats after which a pool counts as gone
+
+
+def max_idle_seconds(settings: WorkerSettings) -> float:
+    """Return the longest time between two ticks of an idle pool.
+
+    Leases that expire and jobs that become due have times of their own; what bears this time: a lost doorbell that is
+    rung again, a control of the operator. Of the time between two ticks at most a fifth of a lease counts (shift_leases
+    in prelude.lua), and heartbeats and liveness probes are sent by ticks.
+    """
+    return min(
+        settings.supervisor_idle_interval_seconds,
+        settings.ledger.lease_seconds / 5,
+        settings.heartbeat_seconds / 2,
+        settings.liveness_probe_seconds / 5,
+    )
 
 
 class Supervisor:
@@ -78,6 +102,12 @@ class Supervisor:
         self._levels = LogLevels(pool.settings.log_level)
         self._kill_reasons: dict[int, str] = {}
         self._confirmer = OutcomeConfirmer(pool.settings)
+        self._sentinels = ProcessSentinels()
+        self._max_idle_seconds = max_idle_seconds(pool.settings)
+        self._measured_seconds = self._inspected_seconds = -float("inf")
+        self._applied_controls = pool.controls
+        self._may_wait = True
+        self._idle_seconds = 0.0  # how long the next tick may wait; 0: the pool is not idle
 
     def start(self) -> None:
         """Start the threads; they run until the process ends and release the jobs of unfinished children last."""
@@ -85,7 +115,6 @@ class Supervisor:
         start_critical_thread("supervisor", self._run)
 
     def _run(self) -> None:
-        pause = threading.Event()
         errors = LoopErrors(self._log, "supervisor loop failed", self._pool.settings.liveness_timeout_seconds)
         while True:
             reached = False
@@ -97,16 +126,34 @@ class Supervisor:
                     self._log.warning("ledger unavailable", error=str(unavailable))
                 except PermissionDeniedError as denied:
                     self._log.error("ledger permission denied", error=str(denied))
-            self._pool.event_pipe.send(SupervisorTick(self._watchdog.silent_seconds, reached))
-            pause.wait(self._pool.settings.supervisor_interval_seconds)
+            self._monitor.note_tick(SupervisorTick(self._watchdog.silent_seconds, reached, idle=self._idle_seconds > 0))
+            self._pause(self._idle_seconds if reached else 0.0)
+
+    def _pause(self, idle_seconds: float) -> None:
+        """Pause until the next tick: for the interval, or for `idle_seconds` if that is longer.
+
+        The wait of an idle pool ends early if a child ends, the pool is closing, or a child may take a job. In the last
+        case an interval passes before the tick, as between two ticks: most jobs have ended by then.
+        """
+        interval_seconds = self._pool.settings.supervisor_interval_seconds
+        if idle_seconds > interval_seconds:
+            started_seconds = time.monotonic()
+            ended = self._pool.supervisor_wakeup.wait(idle_seconds, self._sentinels.descriptors.values())
+            waited_out = time.monotonic() - started_seconds >= idle_seconds
+            if ended or waited_out or self._pool.scoreboard.closing:
+                return
+        time.sleep(interval_seconds)
 
     def tick(self) -> None:
         """Inspect every child and every job of the pool once. Raises LedgerUnavailableError."""
         now_seconds = time.monotonic()
         children = {child.slot.pid: child for child in self._children(now_seconds)}
         closing = self._shutdown_grace_is_over(now_seconds)
+        was_idle, self._idle_seconds = self._idle_seconds > 0, 0.0
+        if was_idle and self._look(children, now_seconds):
+            return
         self._kill_over_time_limit(children, now_seconds)
-        self._memory_budget.update(children.values(), self._backlog, now_seconds)
+        self._measure(children.values(), now_seconds)
         for pid in self._memory_budget.oversized_children(children.values()):
             self._kill_if_unchanged(children[pid].slot, "it keeps memory that the next job needs")
         if self._memory_budget.is_starved(children.values(), self._backlog, now_seconds):
@@ -121,14 +168,37 @@ class Supervisor:
                     self._kill(child.pid, "the pool consumes nothing")
                 os._exit(NEEDS_RESTART)  # a pool that does not consume ignores a shutdown request too
 
+    def _measure(self, children: Iterable[ChildSnapshot], now_seconds: float) -> None:
+        self._memory_budget.update(children, self._backlog, now_seconds)
+        self._measured_seconds = now_seconds
+
+    def _look(self, children: dict[int, ChildSnapshot], now_seconds: float) -> bool:
+        """Inspect an idle pool; return False if it has to be inspected in full. Raises LedgerUnavailableError."""
+        if now_seconds - self._measured_seconds >= IDLE_MEMORY_SECONDS:
+            self._measure(children.values(), now_seconds)
+        due = now_seconds - self._inspected_seconds >= IDLE_INSPECTION_SECONDS
+        if self._ledger is None or due or not self._is_idle(children.values()):
+            return False
+        reaped = self._reap(self._ledger)
+        if reaped.controls != self._pool.controls:
+            self._pool.controls = reaped.controls
+            return False
+        if reaped.holds or any(map(reaped.waiting.get, self._queues)):
+            return False
+        self._announce_and_probe(self._ledger, children, now_seconds)
+        self._idle_seconds = self._idle_for(children.values(), reaped)
+        return True
+
     def _sync_with_ledger(self, children: dict[int, ChildSnapshot], now_seconds: float, *, closing: bool) -> None:
         """Do the steps that need the ledger."""
         if self._ledger is None:
             ledger = Ledger.connect(self._pool.settings.ledger)
             self._confirmer.set_durability(ledger)
             self._ledger = ledger
-        self._pool.controls = self._ledger.controls.current()
-        self._levels.apply(self._pool.controls)
+        self._inspected_seconds = now_seconds
+        controls = self._ledger.controls.current()
+        changed, self._pool.controls = controls != self._applied_controls, controls
+        self._levels.apply(controls)
         excesses = set(self._memory_monitor.excesses)
         held = {claim_token(job.job_id, job.fence): job for job in self._ledger.running_jobs(f"{self._pool.name}/")}
         self._settle_or_renew(self._ledger, held, children, now_seconds, closing)
@@ -136,28 +206,69 @@ class Supervisor:
         for token in excesses - held.keys():
             del self._memory_monitor.excesses[token]
         self._pool.scoreboard.set_stopped(not any(self._may_claim(queue) for queue in self._queues))
+        self._recall_children(self._ledger, children.values())
         self._backlog = self._total_backlog(self._ledger)
         self._kill_orphans(held.keys(), children)
         self._kill_unsettled(children.values())
         self._free_dead_slots(held.values(), children)
+        reaped = self._reap(self._ledger)
+        self._announce_and_probe(self._ledger, children, now_seconds)
+        if not held and not changed and not any(map(reaped.waiting.get, self._queues)):
+            self._idle_seconds = self._idle_for(children.values(), reaped)
+        if not self._idle_seconds:
+            self._pool.maintain()
+        self._applied_controls = controls
+        if self._ledger.job_index.sweep().unfinished:  # last: nothing of the above may wait for it
+            self._idle_seconds = 0.0
+
+    def _announce_and_probe(self, ledger: Ledger, children: dict[int, ChildSnapshot], now_seconds: float) -> None:
+        """Send the heartbeat and the liveness probe if they are due, and look for the answer to the last probe."""
         living = {pid for pid, child in children.items() if child.alive}
         due = now_seconds - self._heartbeat_seconds >= self._pool.settings.heartbeat_seconds
         if due or living != self._announced_children:  # callers see at once that a child is there or gone
             self._heartbeat_seconds, self._announced_children = now_seconds, living
-            self._send_heartbeat(self._ledger, children)
-        self._reap(self._ledger)
+            self._send_heartbeat(ledger, children)
         if not self._pool.scoreboard.closing:
-            self._watchdog.tick(self._ledger, children.values(), now_seconds)
+            self._watchdog.tick(ledger, children.values(), now_seconds)
             if self._watchdog.expired:
                 self._log.error("the pool consumes nothing: it exits to be restarted")
-                self._pool.scoreboard.start_closing()
-                self._send_heartbeat(self._ledger, children)
-        self._ledger.job_index.sweep()  # last: nothing of the above may wait for it
+                self._pool.start_closing()
+                self._send_heartbeat(ledger, children)
 
-    def _reap(self, ledger: Ledger) -> None:
-        """Reap the ledger; leave expired leases alone if this pool was itself silent for as long as a lease."""
+    def _recall_children(self, ledger: Ledger, children: Iterable[ChildSnapshot]) -> None:
+        """Have all children leave their waits for claims if none may claim; they do not begin to wait then."""
+        board = self._pool.scoreboard
+        may_wait = board.can_start_job and not board.should_stop_claiming and not board.stopped
+        idle = sum(child.alive and is_idle(child.slot) for child in children)
+        if idle and not may_wait and self._may_wait:
+            ledger.recall(self._pool.liveness_queue, idle, self._pool.settings.liveness_probe_seconds)
+        self._may_wait = may_wait
+
+    def _idle_for(self, children: Collection[ChildSnapshot], reaped: ReapCounts) -> float:
+        return min(self._max_idle_seconds, reaped.next_due_seconds) if self._is_idle(children) else 0.0
+
+    def _is_idle(self, children: Collection[ChildSnapshot]) -> bool:
+        """Return True if no child of the pool works, none is awaited, and there is nothing to decide."""
+        scoreboard = self._pool.scoreboard
+        return (
+            not scoreboard.closing
+            and scoreboard.can_start_job
+            and self._memory_budget.is_settled
+            and all(self._may_claim(queue) for queue in self._queues)
+            and len(children) == scoreboard.target_size
+            and all(child.alive and is_idle(child.slot) for child in children)
+            and self._watchdog.silent_seconds is not None
+            and self._sentinels.watch(child.slot.pid for child in children)
+        )
+
+    def _reap(self, ledger: Ledger) -> ReapCounts:
+        """Reap the ledger.
+
+        Leaves expired leases alone if this pool was itself silent for as long as a lease.
+        """
         since_seconds = time.monotonic() - self._reaped_seconds
-        reaped = ledger.reap(leases=since_seconds < self._pool.settings.ledger.lease_seconds)
+        leases = since_seconds < self._pool.settings.ledger.lease_seconds
+        reaped = ledger.reap(f"{self._pool.name}/", leases=leases)
         self._reaped_seconds = time.monotonic()
         if reaped.prepares:
             self._confirmer.start()
@@ -165,9 +276,10 @@ class Supervisor:
             for job_id, fence in reaped.expired_leases:
                 self._pool.event_pipe.send(AttemptFinished(job_id, fence, "requeued"))
         if reaped.requeued or reaped.lost or reaped.expired:
-            counts = {name: count for name, count in msgspec.structs.asdict(reaped).items() if name != "expired_leases"}
+            counts = {name: getattr(reaped, name) for name in ("requeued", "lost", "expired", "rung", "prepares")}
             self._log.info("reaped", **counts)
             self._pool.event_pipe.send(ReapEvent(reaped.requeued, reaped.lost, reaped.expired))
+        return reaped
 
     def _children(self, now_seconds: float) -> list[ChildSnapshot]:
         slots = self._pool.scoreboard.slots()
@@ -323,7 +435,7 @@ class Supervisor:
             "job_memory_mb": memory.job_mb,
             "stopped": [queue for queue in self._queues if not self._may_claim(queue)],
             "uptime_seconds": round(time.monotonic() - self._started_seconds, 1),
-            "version": version("cornerman"),
+            "version": _VERSION,
             "stored_format": NEWEST_FORMAT,
             "alerts": msgspec.to_builtins(self._monitor.firing_alerts()),
         }

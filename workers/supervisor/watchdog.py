@@ -21,7 +21,7 @@ from workers.pool.liveness_probe import PROBE_LIFETIME_INTERVALS, expected_answe
 from workers.pool.pool import CHILD_START_SECONDS, WorkerPool
 from workers.supervisor.rules import ChildSnapshot
 
-_LONGEST_STEP_SECONDS = 1.0
+_LONGEST_STEP_SECONDS = 2.0  # twice the time between two ticks of an idle pool
 
 
 class Watchdog:
@@ -34,6 +34,7 @@ class Watchdog:
         self._sent_seconds = -float("inf")
         self._ticked_seconds = float("inf")
         self._silent_seconds = -CHILD_START_SECONDS  # children may need this long to import the engine
+        self._answered = False
         self._answered_once = False
 
     @property
@@ -52,14 +53,15 @@ class Watchdog:
         Raises LedgerUnavailableError; such a tick does not count, because no pool can consume then. Time without ticks,
         as when the whole pool was stopped, does not count either.
         """
-        answered = (
-            self._expected_answer and ledger.liveness_probes.answer(self._pool.liveness_queue) == self._expected_answer
-        )
+        if self._expected_answer and not self._answered:
+            self._answered = ledger.liveness_probes.answer(self._pool.liveness_queue) == self._expected_answer
+        answered = self._answered
         if now_seconds - self._sent_seconds >= self._pool.settings.liveness_probe_seconds:
             question = codec.encode(CheckHealth(nonce=secrets.token_hex(8)))
             self._pool.scoreboard.request_child()  # all children may be waiting for claims, with none left for Celery
             ledger.liveness_probes.send(self._pool.liveness_queue, question, self._ttl_seconds)
             self._sent_seconds, self._expected_answer = now_seconds, expected_answer(question)
+            self._answered = False
         if answered or _all_busy(children):
             self._silent_seconds = 0.0
             self._answered_once = True

@@ -11,7 +11,6 @@ from workers.pool.event_pipe import (
     DroppedEvents,
     Event,
     EventPipe,
-    SupervisorTick,
 )
 
 
@@ -27,7 +26,6 @@ def test_what_a_child_tells_arrives_whole_even_if_it_dies_at_once() -> None:
     sent: list[Event] = [
         AttemptEnded("predict_card", "succeeded", 1, 0.5, 0.25),
         ChildKilled("time limit"),
-        SupervisorTick(None, True),
     ]
     if (child := os.fork()) == 0:
         for event in sent:
