@@ -106,6 +106,11 @@ class ServiceProcess:
             preexec_fn=die_with_parent,
         )
 
+    @property
+    def waits_to_restart(self) -> bool:
+        """True if the process has exited and is to be started at `restart_at`."""
+        return self.process is None and not self.ended
+
     def restart_if_exited(self) -> str | None:
         """Restart the process if it has exited and the delay is over; return a note about a new exit, or None.
 

@@ -7,7 +7,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -40,28 +40,49 @@ from producer.settings import (
     make_data_folder,
 )
 
-POLL_SECONDS = 0.2
+LOOK_SECONDS = 10.0
+"""Longest time between two looks. Signals and ends of processes are noticed at once; a look finds a server that lives
+and is not at its address any more."""
 HOST_VARIABLE = "CORNERMAN_GATEWAY_HOST"
 FEED_NAME_VARIABLE = "CORNERMAN_FEED_NAME"
 PORT_VARIABLE = "CORNERMAN_GATEWAY_PORT"
 
 
 class StopSignal:
-    """Record of Ctrl-C and SIGTERM. It interrupts nothing, so that starting and stopping always run to their end."""
+    """Record of Ctrl-C and SIGTERM. It interrupts nothing, so that starting and stopping always run to their end.
+
+    These and SIGCHLD end a `wait`.
+    """
 
     def __enter__(self) -> StopSignal:
         """Install the signal handlers."""
         self.received = False
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        self._wakeup_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
+        self._before = {number: signal.signal(number, self._note) for number in numbers}
         return self
 
     def __exit__(self, *_: object) -> None:
         """Restore the previous signal handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup_before)
+        os.close(self._reader)
+        os.close(self._writer)
 
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
-        self.received = True
+    def wait(self, descriptors: Iterable[int], within_seconds: float) -> list[int]:
+        """Wait for a signal, for a file descriptor to become readable, or for the time; return the readable ones."""
+        ready = select.select([self._reader, *descriptors], [], [], within_seconds)[0]
+        if self._reader in ready:
+            ready.remove(self._reader)
+            os.read(self._reader, 1024)
+        return ready
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.received = self.received or number != signal.SIGCHLD
 
 
 @click.command()
@@ -103,7 +124,8 @@ def up(
     folder = make_data_folder()
     with hidden("opentelemetry"):
         import redis  # noqa: F401 - this process lives as long as the service
-    with StopSignal() as stop, _server(console, folder) as url:
+    with StopSignal() as stop, _server(console, folder) as server:
+        url = None if server is None else server.url
         environment = child_environment(url, folder)
         processes = [ServiceProcess(f"{name} pool", command, environment) for name, command in commands.items()]
         if bets:
@@ -131,15 +153,15 @@ def up(
                     f"Callers with the same {DATA_VARIABLE} (default ./.cornerman) find its server. For others:\n"
                     f"  export {URL_VARIABLE}={url}"
                 )
-            _tend(console, stop, processes, url, sys.stdin.fileno() if until_stdin_closes else None)
+            _tend(console, stop, processes, server, sys.stdin.fileno() if until_stdin_closes else None)
         finally:
             console.note("Stopping; unfinished jobs return to the queue and run after the next start.")
             stop_all(processes)
 
 
 @contextmanager
-def _server(console: Console, folder: Path) -> Iterator[str | None]:
-    """Run the embedded server and yield its address; yield None if the environment names another server."""
+def _server(console: Console, folder: Path) -> Iterator[EmbeddedServer | None]:
+    """Run the embedded server and yield it; yield None if the environment names another server."""
     if os.environ.get(URL_VARIABLE):
         Client.from_env().close()
         console.note(f"Using the server of {URL_VARIABLE}.")
@@ -151,23 +173,47 @@ def _server(console: Console, folder: Path) -> Iterator[str | None]:
     except ValueError as error:
         raise job_refused(f"{error}; {DATA_VARIABLE} sets the folder") from error
     with server:
-        yield server.url
+        yield server
 
 
 def _tend(
-    console: Console, stop: StopSignal, processes: Sequence[ServiceProcess], url: str | None, lifeline: int | None
+    console: Console,
+    stop: StopSignal,
+    processes: Sequence[ServiceProcess],
+    server: EmbeddedServer | None,
+    lifeline: int | None,
 ) -> None:
     """Restart processes that exit, until a signal arrives or the file `lifeline` closes."""
-    while not stop.received:
-        for process in processes:
-            if happened := process.restart_if_exited():
-                console.note(happened)
-        if url is not None and find_running(data_folder()) != url:
-            raise LedgerUnavailableError("the embedded server has exited; its data are safe. Start again: cornerman up")
-        if lifeline is None:
-            time.sleep(POLL_SECONDS)
-        elif select.select([lifeline], [], [], POLL_SECONDS)[0] and not os.read(lifeline, 1024):
-            return
+    with _end_of(server) as server_end:
+        watched = [*server_end, *([] if lifeline is None else [lifeline])]
+        while not stop.received:
+            for process in processes:
+                if happened := process.restart_if_exited():
+                    console.note(happened)
+            if server is not None and find_running(data_folder()) != server.url:
+                raise LedgerUnavailableError(
+                    "the embedded server has exited; its data are safe. Start again: cornerman up"
+                )
+            pauses = [process.restart_at - time.monotonic() for process in processes if process.waits_to_restart]
+            if lifeline in stop.wait(watched, max(0.0, min([LOOK_SECONDS, *pauses]))) and not os.read(lifeline, 1024):
+                return
+
+
+@contextmanager
+def _end_of(server: EmbeddedServer | None) -> Iterator[list[int]]:
+    """Yield a file descriptor that becomes readable when the server ends: one that was taken over sends no SIGCHLD."""
+    if server is None or not hasattr(os, "pidfd_open"):
+        yield []
+        return
+    try:
+        descriptor = os.pidfd_open(server.pid)
+    except OSError:  # it has just ended, which the first look finds
+        yield []
+        return
+    try:
+        yield [descriptor]
+    finally:
+        os.close(descriptor)
 
 
 @click.command()
