@@ -25,7 +25,7 @@ from benchmarks.gateway import followers
 from benchmarks.gateway import round_trip as http_round_trip
 from benchmarks.gateway import throughput as http_throughput
 from benchmarks.memory import idle_service, pool
-from benchmarks.pools import start_up
+from benchmarks.pools import idle, start_up
 from benchmarks.queue import enqueue, queue_throughput, round_trip, waits
 from benchmarks.results import Row, document, table
 
@@ -60,6 +60,7 @@ SUBJECTS: Mapping[str, Callable[[], list[Row]]] = {
     "Throughput": queue_throughput.measure,
     "Round trip": round_trip.measure,
     "Waits": waits.measure,
+    "Idle": idle.measure,
     "HTTP": lambda: [*http_round_trip.measure(), *http_throughput.measure(), *followers.measure()],
     "Start-up": start_up.measure,
 }

@@ -26,6 +26,8 @@ from ledger.ledger import Ledger, LedgerSettings
 ROOT = Path(__file__).parents[2]
 NOOP_POOL = ("-m", "benchmarks.queue.noop_pool")
 REAL_POOL = ("-m", "workers")
+QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+"""Options of a Celery worker that looks after no other workers."""
 TIMEOUT_SECONDS = 120.0
 _LOOK_SECONDS = 0.002
 
@@ -85,11 +87,12 @@ def _all_children(ledger: Ledger, node: str, children: int) -> bool:
 
 
 @contextmanager
-def plain_celery(redis_url: str, folder: Path, *, children: int) -> Iterator[tuple[WorkerProcesses, Any]]:
+def plain_celery(
+    redis_url: str, folder: Path, *, children: int, options: tuple[str, ...] = QUIET
+) -> Iterator[tuple[WorkerProcesses, Any]]:
     """Start a naive Celery worker; yield it and its tasks by name, for calls from this process."""
     url = database(redis_url, 1)
     tasks = naive_celery.create_app(url).tasks
-    options = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     command = [
         sys.executable,
         "-m",

@@ -48,16 +48,16 @@ def measure(*, repeats: int = 5, questions: int = 100) -> list[Row]:
     policies: tuple[Fsync, ...] = ("everysec", "always")
     rows = []
     for appendfsync in policies:
-        with _contest(appendfsync) as (environment, raw):
-            for what, asks in (("no-op", _noops(environment, raw)), ("card of 12 fights", _cards(environment, raw))):
+        with contest(appendfsync) as (environment, raw):
+            for what, asks in (("no-op", noops(environment, raw)), ("card of 12 fights", _cards(environment, raw))):
                 turns = _turns(asks, repeats, questions)
                 rows += [
                     _row(f"{what}, appendfsync {appendfsync}", against, percent, wanted, turns)
                     for against, percent, wanted in COMPARED
                     if against in asks
                 ]
-    with _contest("everysec") as (environment, raw):
-        turns = _turns(_noops(environment, raw), repeats, questions // 20, SILENCE_SECONDS)
+    with contest("everysec") as (environment, raw):
+        turns = _turns(noops(environment, raw), repeats, questions // 20, SILENCE_SECONDS)
         what = f"no-op after {SILENCE_SECONDS:g} s of silence"
         rows += [_row(what, RAW, 50, 1 / 2.5, turns), _row(what, CELERY, 50, 2.0, turns)]
     return rows
@@ -74,14 +74,16 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 
 @contextmanager
-def _contest(appendfsync: Fsync) -> Iterator[tuple[QueueEnvironment, Any]]:
+def contest(appendfsync: Fsync) -> Iterator[tuple[QueueEnvironment, Any]]:
+    """Start all competitors; yield their environment and a connection for the raw list."""
     with ExitStack() as stack:
         environment = stack.enter_context(queue_environment(appendfsync=appendfsync))
         stack.enter_context(competitors.raw_list(environment.url, Path(stack.enter_context(TemporaryDirectory()))))
         yield environment, stack.enter_context(closing(competitors.connection(environment.url, 2)))
 
 
-def _noops(environment: QueueEnvironment, raw: Any) -> Asks:
+def noops(environment: QueueEnvironment, raw: Any) -> Asks:
+    """Return the call that runs a no-op job, by competitor."""
     task = environment.tasks["check_health"]
     return {
         RAW: lambda: raw_list.ask(raw, raw_list.NOOPS, {"model": "champion"}),
