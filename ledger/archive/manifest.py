@@ -11,6 +11,7 @@ Files never change. A version lists the files that count; all others are left ov
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Iterator
 
 import msgspec
@@ -19,6 +20,9 @@ from msgspec import Struct
 MANIFEST = "manifest.json"
 VERSIONS = "manifests"
 KEY_BYTES = 8
+KEYS_IN_A_BLOCK = 2_048
+"""How many keys have a checksum together; a search reads two or three blocks."""
+CHECKSUM_DIGITS = 8
 
 
 class ArchivedFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -42,6 +46,8 @@ class ArchivedFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
         When its jobs were submitted and settled.
     pending
         Its outcomes may still be on the server, too.
+    key_checksums
+        Those of its keys, see `checksums_of`; empty if an earlier version has written the file.
     """
 
     name: str
@@ -59,6 +65,7 @@ class ArchivedFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
     settled_from: int
     settled_to: int
     pending: bool = False
+    key_checksums: str = ""
 
     @property
     def month(self) -> str:
@@ -115,6 +122,12 @@ def encode_manifest(manifest: Manifest) -> bytes:
 def decode_manifest(text: bytes) -> Manifest:
     """Read a manifest. Raises msgspec.DecodeError."""
     return _decoder.decode(text)
+
+
+def checksums_of(keys: bytes) -> str:
+    """Return the CRC-32 of each block of keys, `CHECKSUM_DIGITS` hexadecimal digits each."""
+    size = KEYS_IN_A_BLOCK * KEY_BYTES
+    return "".join(f"{zlib.crc32(keys[start : start + size]):08x}" for start in range(0, len(keys), size))
 
 
 def key_of(job_id: str) -> bytes:

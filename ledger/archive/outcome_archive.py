@@ -14,11 +14,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ledger.archive.manifest import (
+    CHECKSUM_DIGITS,
     KEY_BYTES,
+    KEYS_IN_A_BLOCK,
     MANIFEST,
     VERSIONS,
     ArchivedFile,
     Manifest,
+    checksums_of,
     decode_manifest,
     key_of,
 )
@@ -128,8 +131,9 @@ class OutcomeArchive:
         """Return the keys of a file, in the order of its rows."""
         with self.reaching():
             keys = self.folder.read(file.keys_name)
-        if keys is None or len(keys) != file.rows * KEY_BYTES:
-            raise ArchiveUnavailableError(f"{self.name}/{file.keys_name} is not there or not whole")
+        if keys is None:
+            raise ArchiveUnavailableError(f"{self.name}/{file.keys_name} is not there")
+        self._check_keys(file, keys, 0, file.rows)
         return keys
 
     def _newest(self, manifest: Manifest, job_id: str, place: str) -> FoundRecord | None:
@@ -163,13 +167,23 @@ class OutcomeArchive:
     def _positions(self, file: ArchivedFile, key: bytes) -> list[int]:
         first, last, at = (int.from_bytes(each) for each in (bytes.fromhex(file.first), bytes.fromhex(file.last), key))
         expected = 0 if last == first else (at - first) * (file.rows - 1) // (last - first)
-        start = max(0, expected - _KEYS_AROUND)
-        end = min(file.rows, expected + _KEYS_AROUND)
+        start = max(0, expected - _KEYS_AROUND) // KEYS_IN_A_BLOCK * KEYS_IN_A_BLOCK
+        end = min(file.rows, -(-(expected + _KEYS_AROUND) // KEYS_IN_A_BLOCK) * KEYS_IN_A_BLOCK)
         keys = self.folder.read_range(file.keys_name, start * KEY_BYTES, end * KEY_BYTES)
+        self._check_keys(file, keys, start, end)
         inside = keys[:KEY_BYTES] < key or start == 0, keys[-KEY_BYTES:] > key or end == file.rows
         if not all(inside):  # some keys are far from where they are expected
             start, keys = 0, self.keys(file)
         return [start + place for place in positions(keys, key)]
+
+    def _check_keys(self, file: ArchivedFile, keys: bytes, start: int, end: int) -> None:
+        """Refuse keys that are not as they were written: by a changed one a job would be called unknown."""
+        written, first = file.key_checksums, start // KEYS_IN_A_BLOCK
+        found = checksums_of(keys)
+        if len(keys) != (end - start) * KEY_BYTES or (
+            written and found != written[first * CHECKSUM_DIGITS : first * CHECKSUM_DIGITS + len(found)]
+        ):
+            raise ArchiveUnavailableError(f"{self.name}/{file.keys_name} is not whole, or has other keys than written")
 
     def _row_group(self, file: ArchivedFile, group: int) -> pa.Table:
         import pyarrow.parquet as pq

@@ -63,7 +63,10 @@ def list_jobs(
     limit: int,
     cursor: str | None,
 ) -> None:
-    """List jobs by the time at which they were submitted, newest first."""
+    """List jobs by the time at which they were submitted, newest first.
+
+    Archived jobs are in a list of their own: cornerman archive list.
+    """
     with Client.from_env() as client:
         now_seconds = client.ledger.server.time()
         query = JobQuery(
@@ -76,11 +79,14 @@ def list_jobs(
             internal=internal,
         )
         page = _full_page(client.ledger, query, limit, cursor)
+        archived = client.ledger.job_archive.state() if page.cursor is None else None
     console.output(page, *([jobs_table(page.jobs)] if page.jobs else []))
     if not page.jobs:
         console.note("No such jobs.")
     if page.cursor is not None:
         console.note(f"There are older ones: --cursor '{page.cursor}'")
+    if archived is not None and archived.outcomes:
+        console.note(f"{archived.outcomes:,} archived jobs are not in this list: cornerman archive list")
 
 
 def _full_page(ledger: Ledger, query: JobQuery, limit: int, cursor: str | None) -> JobPage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +14,13 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
+from ledger.archive import manifest, outcome_archive
 from ledger.archive.job_archive import ArchiveQuery
+from ledger.archive.manifest import KEY_BYTES, encode_manifest
+from ledger.archive.outcome_archive import OutcomeArchive
 from ledger.async_ledger import AsyncLedger
 from ledger.contracts.bets import PlacedBet
-from ledger.contracts.failures import JobArchivedError, JobRefusedError
+from ledger.contracts.failures import ArchiveUnavailableError, JobArchivedError, JobRefusedError
 from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth, PredictCard
 from ledger.ledger import Ledger
@@ -251,6 +255,43 @@ def test_a_changed_byte_of_a_report_is_never_read_as_another_report(shop: Archiv
             reader.close()
     assert found
     assert all(found)
+
+
+def test_a_changed_key_is_an_error_that_names_its_file_and_no_unknown_job(
+    shop: ArchiveShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (manifest, outcome_archive):
+        monkeypatch.setattr(module, "KEYS_IN_A_BLOCK", 8)
+    monkeypatch.setattr(outcome_archive, "_KEYS_AROUND", 4)
+    ids = shop.settle(*(f"job {number}" for number in range(40)))
+    shop.archive()
+    [path] = Path(shop.place).rglob("*.keys")
+    written = path.read_bytes()
+    archive = OutcomeArchive.at(shop.place, shop.manifest().ledger)
+    wanted = dict.fromkeys(ids, "")
+    assert len(archive.find(shop.manifest(), wanted)) == 40
+    for at in range(0, len(written), 5):
+        path.write_bytes(written[:at] + bytes([written[at] ^ 1]) + written[at + 1 :])
+        for job_id in ids[::3]:
+            with suppress(ArchiveUnavailableError):
+                assert archive.find(shop.manifest(), {job_id: ""})  # its blocks are others
+        with pytest.raises(ArchiveUnavailableError, match=path.name):
+            archive.find(shop.manifest(), wanted)
+    for content in (written[:-1], written[:-KEY_BYTES], b""):
+        path.write_bytes(content)
+        with pytest.raises(ArchiveUnavailableError, match=path.name):
+            archive.find(shop.manifest(), wanted)
+    with pytest.raises(JobArchivedError, match=path.name):
+        shop.ledger.outcome(ids[0])
+
+
+def test_files_of_earlier_versions_have_no_checksums_of_their_keys_and_are_read(shop: ArchiveShop) -> None:
+    shop.settle("a")
+    shop.archive()
+    files = tuple(msgspec.structs.replace(file, key_checksums="") for file in shop.manifest().files)
+    earlier = msgspec.structs.replace(shop.manifest(), files=files)
+    assert b"key_checksums" not in encode_manifest(earlier)
+    assert "a" in OutcomeArchive.at(shop.place, earlier.ledger).find(earlier, {"a": ""})
 
 
 def _bytes_of_column(path: Path, name: str) -> tuple[int, int]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ledger.archive.manifest import KEY_BYTES, ArchivedFile
+from ledger.archive.manifest import KEY_BYTES, ArchivedFile, checksums_of
 from ledger.archive.outcome_archive import OutcomeArchive
 from ledger.archive.rows import REPEATED, SMALL, schema
 from ledger.contracts.failures import ArchiveUnavailableError
@@ -103,6 +103,7 @@ class ArchiveFileWriter:
                 submitted_to=submitted[1],
                 settled_from=settled[0],
                 settled_to=settled[1],
+                key_checksums=checksums_of(keys),
             ),
             keys,
         )
