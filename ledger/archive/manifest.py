@@ -17,6 +17,8 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import Struct
 
+from ledger.contracts.lazy_decoder import LazyDecoder
+
 MANIFEST = "manifest.json"
 VERSIONS = "manifests"
 KEY_BYTES = 8
@@ -111,7 +113,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
         return (file for file in self.files if file.first <= digits <= file.last)
 
 
-_decoder = msgspec.json.Decoder(Manifest)
+_decoder: LazyDecoder[Manifest] = LazyDecoder(Manifest)
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

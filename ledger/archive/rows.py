@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ledger.archive.manifest import KEY_BYTES, key_of
+from ledger.contracts.lazy_decoder import LazyDecoder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,7 +57,7 @@ class _Card(msgspec.Struct):
     fights: list[_Fight] = []
 
 
-_card_decoder = msgspec.json.Decoder(_Card)
+_card_decoder: LazyDecoder[_Card] = LazyDecoder(_Card)
 
 
 def schema() -> pa.Schema:

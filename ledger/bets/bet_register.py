@@ -41,6 +41,7 @@ from ledger.contracts.bets import (
 from ledger.contracts.codec import check_text, job_refused
 from ledger.contracts.controls import Controls
 from ledger.contracts.jobs import PredictCard
+from ledger.contracts.lazy_decoder import LazyDecoder
 from ledger.operations.control_store import ControlStore
 from ledger.server.server import Server, to_datetime
 from ledger.server.stream_ranges import stream_between
@@ -366,7 +367,7 @@ class BetRegister:
 
 
 _encoder = msgspec.json.Encoder(order="sorted")
-_decoder = msgspec.json.Decoder(PlacedBet)
+_decoder: LazyDecoder[PlacedBet] = LazyDecoder(PlacedBet)
 
 
 def _check_bet(bet: PlacedBet) -> None:

@@ -28,6 +28,7 @@ from ledger.contracts.jobs import (
     TrainEnsemble,
     TrainingPlan,
 )
+from ledger.contracts.lazy_decoder import LazyDecoder
 from ledger.contracts.reports import Report
 
 MAX_TEXT_CHARACTERS = 500  # of user and reason in an audit history
@@ -46,9 +47,9 @@ _canonical_encoder = msgspec.json.Encoder(order="sorted")
 _bits_encoder = msgspec.msgpack.Encoder()
 # A float64 (0xcb) whose exponent is all ones; other bytes can match too.
 _NOT_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]", re.DOTALL)
-_job_decoder: msgspec.json.Decoder[Job] = msgspec.json.Decoder(Job)
-_report_decoder: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
-_failure_decoder = msgspec.json.Decoder(Failure)
+_job_decoder: LazyDecoder[Job] = LazyDecoder(Job)
+_report_decoder: LazyDecoder[Report] = LazyDecoder(Report)
+_failure_decoder: LazyDecoder[Failure] = LazyDecoder(Failure)
 # Deeply nested JSON of a few kilobytes exhausts the decoder's stack.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 from ledger.contracts.bets import BettingRoom
 from ledger.contracts.job_reports.update_report import FighterState
 from ledger.contracts.jobs import DevigMethod
+from ledger.contracts.lazy_decoder import LazyDecoder
 
 
 class RuntimeEnvironment(Struct, frozen=True, kw_only=True):
@@ -62,7 +63,7 @@ class Provenance(Struct, frozen=True, kw_only=True, omit_defaults=True):
     room: BettingRoom | None = None
 
 
-_decoder = msgspec.json.Decoder(Provenance)
+_decoder: LazyDecoder[Provenance] = LazyDecoder(Provenance)
 _encoder = msgspec.json.Encoder(order="sorted")
 
 

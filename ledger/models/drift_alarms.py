@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from ledger.contracts.codec import check_text, job_refused
 from ledger.contracts.job_reports.monitoring_reports import ActionTaken, SequentialTestResult
+from ledger.contracts.lazy_decoder import LazyDecoder
 from ledger.operations.control_store import ControlStore, encode_evidence
 from ledger.server.server import Server, to_datetime
 from ledger.server.stream_ranges import stream_between
@@ -97,4 +98,4 @@ class DriftAlarms:
         return int(self._server.execute("HGET", self._server.key("alarms", "cleared"), model) or 0)
 
 
-_decoder = msgspec.json.Decoder(DriftAlarm)
+_decoder: LazyDecoder[DriftAlarm] = LazyDecoder(DriftAlarm)

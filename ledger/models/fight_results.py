@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from ledger.contracts.codec import check_text, job_refused, normalise_name
+from ledger.contracts.lazy_decoder import LazyDecoder
 from ledger.server.server import Server, to_datetime
 from ledger.server.stream_ranges import stream_between
 
@@ -117,7 +118,7 @@ class FightResults:
 
 
 _encoder = msgspec.json.Encoder(order="sorted")
-_decoder = msgspec.json.Decoder(FightResult)
+_decoder: LazyDecoder[FightResult] = LazyDecoder(FightResult)
 
 
 def _arguments(result: FightResult) -> tuple[str, bytes, bytes, bytes]:

@@ -7,6 +7,7 @@ import zlib
 import msgspec
 from msgspec import Struct
 
+from ledger.contracts.lazy_decoder import LazyDecoder
 from ledger.server.server import Server
 
 MAX_DIRECTORIES = 32
@@ -21,7 +22,7 @@ class FighterDirectory(Struct, frozen=True):
     ambiguous: list[bool]
 
 
-_decoder = msgspec.json.Decoder(FighterDirectory)
+_decoder: LazyDecoder[FighterDirectory] = LazyDecoder(FighterDirectory)
 
 
 class FighterDirectories:

@@ -16,10 +16,11 @@ from datetime import date
 
 import msgspec
 
+from ledger.contracts.lazy_decoder import LazyDecoder
 from ledger.contracts.prediction_record import PredictionRecord
 from ledger.server.server import Server, to_datetime
 
-_decoder = msgspec.json.Decoder(PredictionRecord)
+_decoder: LazyDecoder[PredictionRecord] = LazyDecoder(PredictionRecord)
 
 
 class PredictionLog:

@@ -17,6 +17,7 @@ from msgspec import Raw, Struct
 
 from ledger.archive.records import with_archived
 from ledger.compression.stored_values import decompress
+from ledger.contracts.lazy_decoder import LazyDecoder
 from ledger.contracts.trace_context import TraceContext
 from ledger.contracts.webhooks import (
     MissedEvent,
@@ -116,7 +117,7 @@ class _CardReport(Struct):
     fights: list[_Fight] = []
 
 
-_report_decoder = msgspec.json.Decoder(_CardReport)
+_report_decoder: LazyDecoder[_CardReport] = LazyDecoder(_CardReport)
 
 
 def ordering_key(text: str) -> str:

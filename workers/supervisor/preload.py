@@ -22,6 +22,7 @@ import structlog
 
 from engine.model.unfinished_bundles import remove_unfinished
 from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.lazy_decoder import LazyDecoder
 from ledger.ledger import Ledger
 from workers.jobs.registry import warm_up
 from workers.models.model_cache import ModelCache, load_manager
@@ -38,6 +39,7 @@ INCOMPLETE_BUNDLE_SECONDS = 86_400.0  # longer than writing one bundle takes
 def preload(pool: WorkerPool, queues: Collection[str]) -> None:
     """Load what children of these queues will need, in the process that forks them."""
     pin_environment()
+    LazyDecoder.make_all()
     log = structlog.get_logger("cornerman")
     try:
         if imports_before_fork(pool, queues):

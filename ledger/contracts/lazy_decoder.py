@@ -1,0 +1,43 @@
+"""JSON decoders that are made when they first decode: making all of them is a fifth of a caller's import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class LazyDecoder(Generic[T]):
+    """A decoder of a type, made at its first use; from then on `decode` is msgspec's own.
+
+    Parameters
+    ----------
+    kind
+        The type to decode; a union or an alias of one, too.
+    """
+
+    __slots__ = ("_kind", "decode")
+
+    _all: ClassVar[list[LazyDecoder[Any]]] = []
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+        self.decode: Callable[[bytes | memoryview | str], T] = self._make_and_decode
+        self._all.append(self)
+
+    @classmethod
+    def make_all(cls) -> None:
+        """Make the decoders of all modules that are imported, for processes that are forked afterwards to share."""
+        for lazy in cls._all:
+            lazy._make()
+
+    def _make(self) -> Callable[[bytes | memoryview | str], T]:
+        if self.decode == self._make_and_decode:
+            self.decode = msgspec.json.Decoder(self._kind).decode
+        return self.decode
+
+    def _make_and_decode(self, payload: bytes | memoryview | str) -> T:
+        return self._make()(payload)
