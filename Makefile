@@ -14,7 +14,8 @@ help: ## what can be made here
 $(SERVICE): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing what the demo needs into $(VENV) ..."
-	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[embedded,feed,http,workers]'
+# Not compiled: of the modules that are installed the demo imports a quarter, and Python compiles those.
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[demo]'
 	touch $@
 
 # What tests, checks and benchmarks need besides.

@@ -15,9 +15,11 @@ from benchmarks.queue.competitors import ROOT
 from benchmarks.results import Row, run_command
 
 COMMAND = "python -m benchmarks.pools.start_up"
-NAIVE = ("-c", "import benchmarks.queue.naive_celery")
-CLIENT = ("-c", "import producer.client")
-CONNECTED = ("-c", "import producer.client, redis")
+# redis-py imports OpenTelemetry wherever it is installed, as it is here for tests, and not at a caller.
+CALLER = "import sys; sys.modules['opentelemetry'] = None; "
+NAIVE = ("-c", f"{CALLER}import benchmarks.queue.naive_celery")
+CLIENT = ("-c", f"{CALLER}import producer.client")
+CONNECTED = ("-c", f"{CALLER}import producer.client, redis")
 HELP = ("-m", "producer.cli.main", "--help")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 from ledger.contracts.jobs import (
@@ -78,15 +79,19 @@ class SeasonFolders:
 
 
 def schedules_of(folders: SeasonFolders) -> tuple[Schedule, ...]:
-    """Return the schedules of a season, all of which run several times a minute."""
+    """Return the schedules of a season, all of which run several times a minute.
+
+    Prices are archived if pyarrow is installed, which nothing else in a season needs.
+    """
     sources = (str(folders.export), str(folders.scores))
     importing = UpdateFightLog(log=str(folders.log), sources=sources, skip_faulty=True)
+    archive = Schedule(name="archive", cron="10/30 * * * * *", jobs=(ArchivePrices(),))
     return (
         Schedule(name="results", cron="*/5 * * * * *", jobs=(importing, SettleBets())),
         Schedule(name="settle", cron="*/7 * * * * *", jobs=(SettleBets(),), catch_up="all"),
         Schedule(name="review-bets", cron="*/15 * * * * *", jobs=(ReviewBets(),)),
         Schedule(name="review-model", cron="5/20 * * * * *", jobs=(ReviewModel(),)),
-        Schedule(name="archive", cron="10/30 * * * * *", jobs=(ArchivePrices(),)),
+        *([archive] if find_spec("pyarrow") is not None else []),
     )
 
 
