@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 import msgspec
 
-from ledger.compression.stored_values import compress
+from ledger.compression.stored_values import COMPRESSED_FORMAT, BackgroundCompression, compress
 from ledger.contracts import codec
 from ledger.contracts.caller_names import CALLER_RULE, is_caller
 from ledger.contracts.failures import Failure, FailureCode, JobRefusedError, LedgerError, QuotaExceededError
@@ -53,6 +53,7 @@ MAX_JOBS_PER_STEP = 1_000
 """How many jobs one script accepts: about 25 ms of the server's time."""
 MAX_BYTES_PER_STEP = 4 * 2**20
 _NO_CONDITIONS = CheckedConditions()
+_NO_FRAMES: Mapping[str, bytes] = {}
 MAX_URGENT_CHECKS = 100
 """How many urgent health checks may wait beyond the length of a full queue."""
 
@@ -162,7 +163,11 @@ class SubmissionExchanges:
     ) -> Exchange[list[Receipt[Report]]]:
         """Accept jobs within the limits of `gate`."""
         confirmation = Confirmation.of_submission(durable, self._server.settings)
-        entries = [_enter(job, key) for job, key in zip(jobs, keys or [None] * len(jobs), strict=True)]
+        entries: list[_Entry] = []
+        with BackgroundCompression(self._server.stored_format) as background:
+            for job, key in zip(jobs, keys or [None] * len(jobs), strict=True):
+                entries.append(entry := _enter(job, key))
+                background.add(entry.digest, entry.payload)
         once: dict[str, _Entry] = {}
         for entry in entries:
             if once.setdefault(entry.job_id, entry).digest != entry.digest:
@@ -181,7 +186,13 @@ class SubmissionExchanges:
             confirmed = confirmation if step in (steps[0], steps[-1]) else None
             try:
                 accepted |= yield from self._step(
-                    step, gate, correlation_id or "", conditions, caller=caller, durable=confirmed
+                    step,
+                    gate,
+                    correlation_id or "",
+                    conditions,
+                    caller=caller,
+                    durable=confirmed,
+                    frames=background.frames,
                 )
             except JobRefusedError as refused:
                 if not accepted:
@@ -220,8 +231,12 @@ class SubmissionExchanges:
         durable: Confirmation | None = None,
         check_only: bool = False,
         others: Mapping[str, int] | None = None,
+        frames: Mapping[str, bytes] = _NO_FRAMES,
     ) -> Exchange[dict[str, bool]]:
-        """Run submit.lua for the jobs of one step; return by id whether each is new."""
+        """Run submit.lua for the jobs of one step; return by id whether each is new.
+
+        `frames` are payloads that are compressed already, by digest.
+        """
         before = msgspec.json.encode(others or {})
         head: list[Any] = [int(durable is not None), *gate.arguments(), int(check_only), before, caller]
         head += ("1" if conditions.supersede else "", conditions.supersedes, conditions.chain, conditions.trace)
@@ -230,7 +245,7 @@ class SubmissionExchanges:
             arguments = [*head, stored_format]
             waits_for = conditions.waits_for
             for entry in entries:
-                payload = b"" if check_only else compress(entry.payload, stored_format, fast=True)
+                payload = b"" if check_only else _stored(entry, stored_format, frames)
                 arguments += (*entry.arguments(payload), waits_for, correlation_id)
                 if conditions.chain:  # the next job waits for this one only
                     waits_for = f" {entry.job_id}"
@@ -473,6 +488,14 @@ class _Entry(msgspec.Struct, frozen=True):
             _milliseconds(self.fresh_until),
             self.card,
         )
+
+
+def _stored(entry: _Entry, stored_format: int, frames: Mapping[str, bytes]) -> bytes:
+    """Return the payload of a job as a ledger of this format stores it."""
+    frame = frames.get(entry.digest) if stored_format >= COMPRESSED_FORMAT else None
+    if frame is None:
+        return compress(entry.payload, stored_format, fast=True)
+    return frame if len(frame) < len(entry.payload) else entry.payload
 
 
 def _steps(entries: Iterable[_Entry]) -> Iterator[list[_Entry]]:
