@@ -21,6 +21,7 @@ from ledger.contracts.jobs import (
     MAX_PAYLOAD_BYTES,
     SCHEMA_VERSION,
     DeclaredRecord,
+    Fight,
     Fighter,
     Job,
     MemberWeights,
@@ -175,34 +176,40 @@ def _check_schema(payload: bytes) -> None:
 
 
 def _check_card(card: PredictCard) -> None:
+    """Check a card. A producer has thousands a second checked, so messages are made only where they are needed."""
     seen: set[str] = set()
     dated = card.max_quote_age_seconds is not None
     for fight in card.fights:
         first, second = fight.fighters
-        where = f"fight {fight.id!r}"
         if fight.id in seen:
-            raise job_refused(f"{where} appears twice on card {card.card_id!r}: give each fight its own id")
+            raise job_refused(f"{_at(fight)} appears twice on card {card.card_id!r}: give each fight its own id")
         seen.add(fight.id)
-        spellings = normalise_name(first.name), normalise_name(second.name)
-        if not all(spellings):
-            raise job_refused(f"{where}: a fighter's name is blank")
-        if spellings[0] == spellings[1]:
-            raise job_refused(f"{where}: {first.name!r} cannot be both fighters")
+        first_name, second_name = first.name, second.name
+        spelling, other = normalise_name(first_name), normalise_name(second_name)
+        if not (spelling and other):
+            raise job_refused(f"{_at(fight)}: a fighter's name is blank")
+        if spelling == other:
+            raise job_refused(f"{_at(fight)}: {first_name!r} cannot be both fighters")
         if first.corner == second.corner != "unknown":
-            raise job_refused(f"{where}: both fighters have the {first.corner} corner")
+            raise job_refused(f"{_at(fight)}: both fighters have the {first.corner} corner")
         for fighter in fight.fighters:
             if fighter.record is not None:
-                _check_record(fighter.record, fighter, card.event_start, where)
-        names = {first.name, second.name}
+                _check_record(fighter.record, fighter, card.event_start, _at(fight))
         for quote in fight.quotes:
             if quote.bookmaker.isspace():
-                raise job_refused(f"{where}: the name of a bookmaker is blank")
-            if quote.prices.keys() != names:
+                raise job_refused(f"{_at(fight)}: the name of a bookmaker is blank")
+            prices = quote.prices
+            if len(prices) != len(fight.fighters) or first_name not in prices or second_name not in prices:
+                names = sorted((first_name, second_name))
                 raise job_refused(
-                    f"{where}: {quote.bookmaker} prices {sorted(quote.prices)}, but the fighters are {sorted(names)}"
+                    f"{_at(fight)}: {quote.bookmaker} prices {sorted(prices)}, but the fighters are {names}"
                 )
             if dated and quote.as_of is None:
-                raise job_refused(f"{where}: max_quote_age_seconds is set, but {quote.bookmaker} has no as_of")
+                raise job_refused(f"{_at(fight)}: max_quote_age_seconds is set, but {quote.bookmaker} has no as_of")
+
+
+def _at(fight: Fight) -> str:
+    return f"fight {fight.id!r}"
 
 
 def _check_record(record: DeclaredRecord, fighter: Fighter, event_start: datetime, where: str) -> None:
