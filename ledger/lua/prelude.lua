@@ -227,15 +227,18 @@ local function queue_length(queue)
   return redis.call('ZCARD', queue_key(queue)) + redis.call('ZCARD', named_key(queue))
 end
 
-local function add_entry(key, score, member)
-  local added = collected and collected.added
-  if not added then
-    redis.call('ZADD', key, score, member)
-    return
-  end
-  local entries = added[key] or {}
-  added[key] = entries
+local function collect_entry(sets, key, score, member)
+  local entries = sets[key] or {}
+  sets[key] = entries
   entries[#entries + 1], entries[#entries + 2] = score, member
+end
+
+local function add_entry(key, score, member)
+  if collected then
+    collect_entry(collected.added, key, score, member)
+  else
+    redis.call('ZADD', key, score, member)
+  end
 end
 
 local function remove_entry(key, member)
@@ -255,22 +258,26 @@ end
 
 -- Collect also the queues that accepted jobs go to: nothing may end such a job, or claim it, before they are written.
 local function collect_accepted()
-  collected = { added = {}, removed = {}, rings = {}, joined = {}, due = {} }
+  collected = { added = {}, removed = {}, places = {}, rings = {}, joined = {}, due = {} }
+end
+
+local function write_sets(command, sets)
+  for key, entries in pairs(sets) do
+    for first = 1, #entries, 2000 do
+      redis.call(command, key, unpack(entries, first, math.min(first + 1999, #entries)))
+    end
+  end
 end
 
 local function write_collected_entries()
-  for command, sets in pairs({ ZREM = collected.removed, ZADD = collected.added }) do
-    for key, entries in pairs(sets) do
-      for first = 1, #entries, 2000 do
-        redis.call(command, key, unpack(entries, first, math.min(first + 1999, #entries)))
-      end
-    end
-  end
-  local due = collected.due or {}
-  for first = 1, #due, 2000 do
-    redis.call('ZADD', ns .. 'index:due', 'NX', unpack(due, first, math.min(first + 1999, #due)))
-  end
-  for queue, times in pairs(collected.rings or {}) do
+  write_sets('ZREM', collected.removed)
+  write_sets('ZADD', collected.added)
+end
+
+-- First what jobs cannot run without: an error in between is not undone.
+local function write_accepted()
+  write_sets('ZADD', collected.places)
+  for queue, times in pairs(collected.rings) do
     local bell, items = ns .. 'doorbell:' .. queue, {}
     for index = 1, math.min(times, max_doorbells - redis.call('LLEN', bell)) do
       items[index] = '!'
@@ -278,6 +285,11 @@ local function write_collected_entries()
     if #items > 0 then
       redis.call('LPUSH', bell, unpack(items))
     end
+  end
+  write_collected_entries()
+  local due = collected.due
+  for first = 1, #due, 2000 do
+    redis.call('ZADD', ns .. 'index:due', 'NX', unpack(due, first, math.min(first + 1999, #due)))
   end
 end
 
@@ -296,8 +308,8 @@ local function join_turns(queue, caller)
 end
 
 local function add_place(key, score, place)
-  if collected and collected.rings then
-    add_entry(key, score, place)
+  if collected and collected.places then
+    collect_entry(collected.places, key, score, place)
   else
     redis.call('ZADD', key, score, place)
   end

@@ -289,7 +289,7 @@ local superseding = next(cards) ~= nil -- a job may be added and ended in one ca
 if not superseding then
   collect_accepted()
 end
-for index = 0, count - 1 do
+local function accept(index)
   local id = job_arg(index, 1)
   if arg(5) == '1' then
     -- a check writes nothing
@@ -313,10 +313,21 @@ for index = 0, count - 1 do
   end
   answer[index + 3] = created[index] and 1 or 0
 end
+
+-- An error is not undone: jobs that were accepted before it have to be queued nevertheless.
+local complete, problem = pcall(function()
+  for index = 0, count - 1 do
+    accept(index)
+  end
+end)
+if not superseding then
+  write_accepted()
+end
+if not complete then
+  error(problem, 0) -- without a place before the text, which begins with the kind of error
+end
 if superseding then
   settle_successors()
-else
-  write_collected_entries()
 end
 if jobs_per_day and fresh > 0 and arg(5) ~= '1' then
   redis.call('SET', day_key, digits(today + fresh), 'PX', 2 * DAY)

@@ -18,8 +18,8 @@ _NAME = re.compile(r"\w+")
 def script_texts() -> dict[str, str]:
     """Return the text of each script by name, with what it needs of the shared prelude prepended.
 
-    The server makes each function of the prelude anew at every call of a script, which took a third of the time of a
-    small one, so those that a script does not reach are left out.
+    The server makes the functions of the prelude again at every call of a script, which took a third of the time of
+    a small one, so those that a script does not reach are left out.
 
     A script with a line `-- Includes other.lua` can call the other one as a function of that name, whose arguments
     begin behind the current `HEADER`: so two changes become one atomic step.
