@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from workers.tracing.span_service import SpanService
 
 RETRY_SECONDS = 1.0
+GATHER_SECONDS = 0.02
+"""How long events gather in the pipe, which has room for some thousands, before the next are read."""
 STORE_SECONDS = 0.5
 IDLE_INTERVALS = 3
 """Intervals between two collections of an idle pool. A request for the metrics has them collected, and so does a job.
@@ -129,7 +131,8 @@ class PoolMonitor:
                 time.sleep(RETRY_SECONDS)
 
     def _receive(self) -> None:
-        for event in self._pool.event_pipe.receive(None):
+        events = self._pool.event_pipe.receive(None)
+        for event in events:
             match event:
                 case SelfTestResult():
                     self._self_test = (time.monotonic(), event)
@@ -142,6 +145,8 @@ class PoolMonitor:
                 case _:
                     with self._event_errors.caught():
                         self._metrics.observe(event)
+        if events:  # otherwise each batch of a child wakes this process, which takes time from the next batch
+            time.sleep(GATHER_SECONDS)
 
     def _span_service(self) -> SpanService | None:
         if self._pool.tracing is None:
