@@ -16,12 +16,14 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from benchmarks.queue.competitors import connection, wait_until
 from benchmarks.queue.environment import QueueEnvironment, queue_environment
 from benchmarks.results import Row, document, table
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
+from ledger.server import lua_scripts
 
 COMMAND = "python -m benchmarks.queue.queue_throughput"
 AT_ONCE = 1_000  # jobs a call of `submit_many`
@@ -53,10 +55,33 @@ def measure(*, repeats: int = 5, jobs: int = 10_000, naive_jobs: int = 1_000) ->
                 naive_cpu.append(cpu_us)
                 ours.append(found.jobs_per_second)
                 our_cpu.append(found.worker_cpu_us)
+        whole, reached = script_times(environment.ledger, repeats=repeats)
     return [
         Row("no-op jobs answered, backlog, 2 children", "jobs/s", tuple(naive), tuple(ours), 15.0, True, COMMAND),
         Row("processor time of the workers", "us/job", tuple(naive_cpu), tuple(our_cpu), None, False, COMMAND),
+        Row("server, a script with the whole prelude against `probe`", "us/call", whole, reached, None, False, COMMAND),
     ]
+
+
+def script_times(ledger: Ledger, *, repeats: int, calls: int = 2_000) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the server's time of a call of `probe` with all functions of the prelude, and with those it reaches.
+
+    Both alternate; microseconds, as the server counts them.
+    """
+    text = (Path(lua_scripts.__file__).parents[1] / "lua" / "probe.lua").read_text()
+    prelude = (Path(lua_scripts.__file__).parents[1] / "lua" / f"{lua_scripts.PRELUDE}.lua").read_text()
+    client = ledger.server.client
+    loaded = [client.script_load(script) for script in (f"{prelude}\n{text}", lua_scripts.script_texts()["probe"])]
+    _, _, count, *arguments = ledger.server.script_call("probe")
+    found: list[list[float]] = [[], []]
+    for _ in range(repeats):
+        for sha, times in zip(loaded, found, strict=True):
+            client.config_resetstat()
+            for _ in range(calls):
+                client.evalsha(sha, count, *arguments)
+            used = client.info("commandstats")["cmdstat_evalsha"]
+            times.append(float(used["usec"]) / used["calls"])
+    return tuple(found[0]), tuple(found[1])
 
 
 def throughput_by_length(lengths: Sequence[int] = LENGTHS) -> list[Backlog]:
