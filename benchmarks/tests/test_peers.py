@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from benchmarks.peers.__main__ import ratios, table
+from benchmarks.peers.contest import PROGRAMS
+from benchmarks.peers.environments import REQUIREMENTS
+from benchmarks.peers.queues import OURS, QUEUES, RAW_LIST, Queue
+
+FOUND = {
+    RAW_LIST: {"backlog": [9.0], "round trip p50": [1.0]},
+    "one": {"backlog": [2.0, 3.0, 4.0], "round trip p50": [4.0]},
+    "other": {"backlog": [1.0], "round trip p50": [3.0]},
+    OURS: {"backlog": [12.0], "round trip p50": [1.5], "enqueued in bulk": [5.0]},
+}
+
+
+def test_ours_is_compared_with_the_best_of_the_others_and_with_a_raw_list() -> None:
+    compared = ratios(FOUND)
+    assert compared["backlog"] == {"best": "one", "ratio": 4.0, "ratio to a raw list": 12 / 9}
+    assert compared["round trip p50"] == {"best": "other", "ratio": 2.0, "ratio to a raw list": 1 / 1.5}
+    assert "enqueued in bulk" not in compared  # the others have no call for it
+    assert ratios({"one": FOUND["one"]}) == {}
+
+
+def test_the_table_has_a_line_for_each_queue_and_says_which_call_is_missing() -> None:
+    lines = table(FOUND).splitlines()
+    assert len(lines) == 2 + len(FOUND)
+    assert len({line.count("|") for line in lines}) == 1
+    assert lines[3].startswith("| one | 3 (2 to 4) |")
+    assert lines[3].endswith("| no call |")
+
+
+@pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)
+def test_each_queue_has_a_program_and_pinned_requirements(queue: Queue) -> None:
+    assert (PROGRAMS / f"{queue.program}.py").is_file()
+    if queue.requirements is not None:
+        lines = (REQUIREMENTS / f"{queue.requirements}.txt").read_text().splitlines()
+        assert all(re.fullmatch(r"#.*|[\w.-]+==[\w.]+", line) for line in lines)
