@@ -1,16 +1,17 @@
 """A clock of the server's own, which can be set while it runs.
 
 A small library, loaded into the server before all others, adds what stands in a file to its time of day; not to the
-clock that only grows, by which it waits. To build it takes a C compiler.
+clock that only grows, by which it waits.
 """
 
 from __future__ import annotations
 
 import struct
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.chaos.preloaded_library import PreloadedLibrary
 
 _SOURCE = r"""
 #define _GNU_SOURCE
@@ -57,26 +58,13 @@ class Clock:
     """What a server takes for the time of day. `usable` is whether it could be built."""
 
     def __init__(self, folder: Path) -> None:
-        source, self._library, self._offset = folder / "clock.c", folder / "clock.so", folder / "clock"
-        source.write_text(_SOURCE)
+        self._library, self._offset = PreloadedLibrary(folder, "clock", _SOURCE), folder / "clock"
         self._offset.write_bytes(struct.pack("=q", 0))
-        command = ["cc", "-shared", "-fPIC", "-O1", "-o", str(self._library), str(source), "-ldl"]
-        try:
-            subprocess.run(command, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
-            self.usable = False
-        else:
-            self.usable = True
+        self.usable = self._library.usable
 
     def starter(self, binary: Path) -> Path:
         """Return what starts a program under this clock; where there is none, the program."""
-        if not self.usable:
-            return binary
-        script = self._library.with_name("server")
-        words = f"LD_PRELOAD='{self._library}' CHAOS_SERVER_CLOCK='{self._offset}' exec '{binary}' \"$@\""
-        script.write_text(f"#!/bin/sh\n{words}\n")
-        script.chmod(0o755)
-        return script
+        return self._library.starter(binary, "CHAOS_SERVER_CLOCK", self._offset) if self.usable else binary
 
     @contextmanager
     def set(self, seconds: int) -> Iterator[None]:

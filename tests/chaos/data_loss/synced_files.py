@@ -1,14 +1,15 @@
 """A power cut: every file of a server is cut back to the length that its last successful sync had covered.
 
 A small library, loaded into the server before all others, notes the length that a file has when `fsync` or `fdatasync`
-begins, once that call has succeeded: what was written later may not be on the disk. To build it takes a C compiler.
+begins, once that call has succeeded: what was written later may not be on the disk.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
+
+from tests.chaos.preloaded_library import PreloadedLibrary
 
 _SOURCE = r"""
 #define _GNU_SOURCE
@@ -44,24 +45,12 @@ class SyncedFiles:
     """The lengths that syncs have covered, of the files of one server. `usable` is whether it could be built."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        source, self._library, self._journal = folder / "synced.c", folder / "synced.so", folder / "synced"
-        source.write_text(_SOURCE)
-        command = ["cc", "-shared", "-fPIC", "-O1", "-o", str(self._library), str(source), "-ldl"]
-        try:
-            subprocess.run(command, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
-            self.usable = False
-        else:
-            self.usable = True
+        self._library, self._journal = PreloadedLibrary(folder, "synced", _SOURCE), folder / "synced"
+        self.usable = self._library.usable
 
     def starter(self, binary: Path) -> Path:
         """Return what starts a program whose syncs are noted."""
-        script = self._library.with_name("server")
-        words = f"LD_PRELOAD='{self._library}' CHAOS_SYNCED='{self._journal}' exec '{binary}' \"$@\""
-        script.write_text(f"#!/bin/sh\n{words}\n")
-        script.chmod(0o755)
-        return script
+        return self._library.starter(binary, "CHAOS_SYNCED", self._journal)
 
     def cut(self, folder: Path) -> int:
         """Cut the files of a folder, whose server is dead, back to what was synced; return how many bytes went."""
