@@ -19,18 +19,23 @@ import msgspec
 from tests.chaos.data_loss import failovers, power_cuts
 from tests.chaos.data_loss.runs import Plan
 
+MIN_EVERY_SECONDS = 10.0
+"""Before a shorter time has passed, the server is back, but callers and pools may not be: no job is ever submitted."""
 
-def main() -> int:
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run as the command line says; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.data_loss", description=__doc__)
     parser.add_argument("what", choices=("failovers", "power-cuts"))
     parser.add_argument("--modes", help="side by side: none, disk, replica; by default all")
     parser.add_argument("--jobs", type=int, default=Plan(mode="none").jobs)
     parser.add_argument("--rate", type=float, default=Plan(mode="none").jobs_per_second, help="jobs a second")
-    parser.add_argument("--every", type=float, default=60.0, help="seconds between two failures")
+    parser.add_argument(
+        "--every", type=_interval, default=60.0, help=f"seconds between two failures, at least {MIN_EVERY_SECONDS:g}"
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--folder", type=Path, help="where logs stay; by default a new one")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     folder = given.folder or Path(tempfile.mkdtemp(prefix="cornerman-loss-"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _say(f"logs in {folder}")
@@ -49,6 +54,15 @@ def main() -> int:
         results = [one.result() for one in [threads.submit(each) for each in runs]]
     sys.stdout.write(_json(results) if given.json else _table(results))
     return 0 if all(result.kept for result in results) else 1
+
+
+def _interval(text: str) -> float:
+    seconds = float(text)
+    if not seconds >= MIN_EVERY_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"{text} is too short: a server and its callers need at least {MIN_EVERY_SECONDS:g} s after a failure"
+        )
+    return seconds
 
 
 def _json(results: Sequence[failovers.FailoverResult | power_cuts.PowerCutResult]) -> str:

@@ -10,6 +10,7 @@ from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Ledger, LedgerSettings
+from tests.chaos.data_loss.__main__ import main
 from tests.chaos.data_loss.power_cuts import CutServer
 from tests.chaos.data_loss.synced_files import SyncedFiles
 
@@ -73,3 +74,11 @@ def test_with_always_everything_that_was_answered_survives(ledger: Ledger, serve
     with server.without_power():
         pass
     assert {ledger.status(job_id).state for job_id in ids} == {JobState.QUEUED}
+
+
+@pytest.mark.parametrize("every", ["3", "9.9", "0", "-60", "nan", "often"])
+def test_failures_that_leave_no_time_to_submit_are_refused(every: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["power-cuts", "--every", every])
+    assert ended.value.code == 2
+    assert "--every" in capsys.readouterr().err
