@@ -46,6 +46,7 @@ OUTCOMES, ROUND = 10_000_000, 200_000
 CARD_SHARE, DISTINCT = 0.02, 400
 FOUND = 1_000
 TOMBSTONE_SECONDS = 60
+REPLY_SECONDS = 120.0  # one call of LOAD settles thousands, also on a machine with other work
 START = datetime(2099, 1, 3, 22, tzinfo=UTC)
 _LOADED_AT_ONCE = 2_000
 LOAD = """
@@ -77,7 +78,11 @@ class Bench:
     def __init__(self, url: str, folder: Path, card_share: float) -> None:
         self.ledger = Ledger.connect(
             LedgerSettings(
-                redis_url=url, namespace="bench", archive_url=str(folder), tombstone_seconds=TOMBSTONE_SECONDS
+                redis_url=url,
+                namespace="bench",
+                archive_url=str(folder),
+                tombstone_seconds=TOMBSTONE_SECONDS,
+                reply_timeout_seconds=REPLY_SECONDS,
             )
         )
         self.folder = folder
