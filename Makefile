@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SERVICE := $(VENV)/.service
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test quick coverage chaos fuzz requests bench figures check fix docs clean
+.PHONY: help demo test acceptance quick coverage chaos fuzz requests bench figures check fix docs clean
 
 help: ## what can be made here
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,8 +27,11 @@ $(STAMP): $(SERVICE)
 demo: $(SERVICE) ## a simulated league and a season of it end to end; DATA=folder runs it on a real fight log
 	$(BIN)/cornerman demo $(if $(DATA),--data $(DATA),--season)
 
-test: $(STAMP) ## all tests, side by side; ARGS="-n0 -k name" to choose
-	$(BIN)/python -m pytest -n auto $(ARGS)
+test: $(STAMP) ## the tests, side by side, but for the acceptance tests; ARGS="-n0 -k name" to choose
+	$(BIN)/python -m pytest -n auto -m "not acceptance" $(ARGS)
+
+acceptance: $(STAMP) ## the service as a whole: faults, a season, the demo, the checklist, the packages, the pods
+	$(BIN)/python -m pytest -n auto -m acceptance $(ARGS)
 
 quick: $(STAMP) ## the unit tests that are not marked as slow, in less than a minute
 	$(BIN)/python -m pytest -n auto tests/unit -m "not slow" $(ARGS)

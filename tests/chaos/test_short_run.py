@@ -25,6 +25,7 @@ SHORT = Plan(
 )
 
 
+@pytest.mark.acceptance
 @pytest.mark.timeout(900)  # it waits long for what hangs, to say what it is
 def test_every_accepted_job_gets_its_one_right_outcome_whatever_fails(tmp_path: Path) -> None:
     course = run(SHORT, tmp_path, print)

@@ -13,6 +13,7 @@ from tests.chaos.season.table import lines, summary
 SHORT = SeasonPlan(seed=3, cards=3, fights_per_card=6, seconds_per_card=12.0, fault_seconds=2.0, outage_seconds=1.0)
 
 
+@pytest.mark.acceptance
 @pytest.mark.timeout(600)  # it waits long for what does not come, to say what it is
 def test_every_quote_result_slot_and_bet_of_a_season_is_there_once_whatever_fails(tmp_path: Path) -> None:
     course = run_season(SHORT, tmp_path, print)

@@ -22,7 +22,7 @@ MARK = "DEMO_TEST_MARK"  # no CORNERMAN_ variable: the demo keeps those from wha
 
 SMALL = ("--fights", "600", "--replicas", "10", "--seed", "7")
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

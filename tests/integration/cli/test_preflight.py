@@ -37,6 +37,7 @@ def test_a_folder_that_is_no_fight_log_is_refused_at_once(tmp_path: Path) -> Non
     assert "holds no fights table" in json.loads(ended.stdout)["failure"]["message"]
 
 
+@pytest.mark.acceptance
 def test_what_cannot_be_kept_fails_and_the_rest_is_carried_out() -> None:
     ended = preflight("--rows", "50", "--replicas", "20", "--memory-limit", "100")
     assert ended.returncode == ExitCode.FAILED, ended.stderr

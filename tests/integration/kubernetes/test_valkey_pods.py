@@ -11,7 +11,10 @@ from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger, LedgerSettings
 from tests.support.valkey_pods import COMMAND_LINE, SERVICE, Pod, running_pods, url_of
 
-pytestmark = pytest.mark.skipif(not COMMAND_LINE, reason="needs valkey-cli or redis-cli (Debian: redis-tools)")
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.skipif(not COMMAND_LINE, reason="needs valkey-cli or redis-cli (Debian: redis-tools)"),
+]
 
 Until = Callable[..., None]
 PATIENCE_SECONDS = 60.0

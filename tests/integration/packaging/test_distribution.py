@@ -38,6 +38,8 @@ def load(manager: ProductionEnsembleManager) -> None:
 """
 PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
 
+pytestmark = pytest.mark.acceptance
+
 
 def run(command: Sequence[str | Path], cwd: Path) -> subprocess.CompletedProcess[str]:
     names = {name: value for name, value in os.environ.items() if not name.startswith(("CORNERMAN_", "PYTHON", "MYPY"))}
