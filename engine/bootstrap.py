@@ -27,6 +27,7 @@ from engine.resources.memory_guard import MemoryGuard
 
 MIN_REPLICAS = 10  # fewer replicas have no meaningful percentiles
 _MIN_PARALLEL_WORK = 2_000_000  # values times replicas; less work is done before joblib has started its threads
+_MIN_BATCH_PREDICTIONS = 50_000  # of rows by replicas, 2.8 MB with their temporary arrays; smaller batches are joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ def create_bootstrap_config(
     max_memory_mb
         Limit for the resident memory of this process, in MiB.
     batch_size
-        Largest number of replicas in memory at once in each thread; reduced if the memory limit requires it.
+        Largest number of replicas in memory at once in each thread, unless the rows are so few that all of them take
+        less than 3 MB; reduced if the memory limit requires it.
 
     Raises
     ------
@@ -172,7 +174,7 @@ class ThreadSafeBootstrapSampler:
     def _batches(self, rows: int, members: int, threads: int) -> Iterator[tuple[int, int]]:
         """Split the replicas so that all threads have work and no thread needs more memory than the limit allows."""
         even = -(-self.config.n_bootstrap // threads)
-        wanted = min(self.config.batch_size, even)
+        wanted = min(max(self.config.batch_size, _MIN_BATCH_PREDICTIONS // max(1, rows)), even)
         # A member's output, the temporary arrays of its kernel (about three of that size) and the weighted sum.
         each = rows * 8 * (members + 4) * threads
         size = self._guard.batch_size(each, wanted)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from engine.arrays import Array, Floats
 from engine.errors import ValidationError
 from engine.members import kernels
+from engine.members.tree_kernels import ROWS_PER_WALK
 
 if TYPE_CHECKING:
     import xgboost as xgb
@@ -81,7 +82,7 @@ class BinEdges:
         return int(np.iinfo(self.dtype).max)
 
     def encode(self, X: Floats) -> Array:
-        """Return the codes of rows, (m, 2f) of `dtype`, with m >= n a multiple of `kernels.ROWS_PER_WALK`.
+        """Return the codes of rows, (n, 2f) of `dtype`.
 
         A missing feature is above every cut in the first half of a row and below every cut in the second half.
 
@@ -90,8 +91,24 @@ class BinEdges:
         X
             Rows, float64 (n, f); NaN = missing.
         """
-        rows = -(-len(X) // kernels.ROWS_PER_WALK) * kernels.ROWS_PER_WALK
-        codes = np.zeros((rows, 2 * self.n_features), dtype=self.dtype)
+        blocks = self.encode_blocks(X, kernels.ENCODED_ROWS)
+        return np.ascontiguousarray(blocks.transpose(0, 2, 1)).reshape(-1, 2 * self.n_features)[: len(X)]
+
+    def encode_blocks(self, X: Floats, rows: int) -> Array:
+        """Return the codes of X as `encode` does, but by block and column: (blocks, 2f, rows) of `dtype`.
+
+        Behind the last block are `tree_kernels.ROWS_PER_WALK` more codes.
+
+        Parameters
+        ----------
+        X
+            Rows, float64 (n, f); NaN = missing.
+        rows
+            Rows of a block; the last block is filled with zeros.
+        """
+        shape = (-(-len(X) // rows), 2 * self.n_features, rows)
+        size = shape[0] * shape[1] * shape[2]
+        codes = np.zeros(size + ROWS_PER_WALK, dtype=self.dtype)[:size].reshape(shape)
         kernels.encode_rows(
             np.ascontiguousarray(X, dtype=np.float64), self.values, self.starts, self.missing_code, codes
         )
@@ -99,7 +116,7 @@ class BinEdges:
 
     def encode_for_training(self, X: Floats) -> Array:
         """Return the codes of rows X (n, f; NaN = missing) for growing trees, (n, f) of `dtype`."""
-        return np.ascontiguousarray(self.encode(X)[: len(X), : self.n_features])
+        return np.ascontiguousarray(self.encode(X)[:, : self.n_features])
 
     def cut_indices(self, columns: Array, thresholds: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the index of each threshold among the cuts of its feature, (k,).

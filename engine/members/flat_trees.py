@@ -1,21 +1,12 @@
 """Trees as flat arrays: all trees of all replicas in one array of nodes that worker processes memory-map and share.
 
-A node is one unsigned word, of 32 bits if they are enough and of 64 otherwise:
-
-    bits    32-bit word           64-bit word
-    0       0: inner, 1: leaf     the same
-    1-      8: index of cut       16: index of cut         go right if the code of the column is above it
-    -       10: column            15: column               doubled: see `engine.members.feature_bins.BinEdges.encode`
-    -       13: steps to left     32: steps to left        the right child follows the left one
-    leaf    float32 value, whose last bit is used as the flag; in a 64-bit word, all of its upper half
-
-Siblings are next to each other, level by level, and a leaf is its own child, so that a walk needs no branch that a
-processor could mispredict. The lost bit moves a leaf value by at most 1.2e-7 of itself, towards 0.
+A node is one unsigned word (`engine.members.node_layout`). Siblings are next to each other, level by level, and a leaf
+is its own child, so that a walk needs no branch that a processor could mispredict.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import NamedTuple
@@ -25,40 +16,12 @@ from numpy.typing import NDArray
 
 from engine.arrays import Array, Floats, check_replica_request
 from engine.errors import ValidationError
-from engine.members import kernels
+from engine.members import tree_kernels
 from engine.members.feature_bins import BinEdges, common_edges
+from engine.members.node_layout import NARROW, NODE_LAYOUTS, WIDE
 from engine.resources.chunked_arrays import ChunkedArray, NamedArrays
 
-_BLOCK_ROWS = 512  # encoded rows that stay in the second-level cache while a replica's trees are walked
-_MAX_LEVELS_SWEPT = 6  # one more has twice the nodes and takes as long as the step that it saves
-
-
-class NodeLayout(NamedTuple):
-    """The number of bits for each part of a node."""
-
-    cut_bits: int
-    column_bits: int
-
-    @property
-    def offset_shift(self) -> int:
-        """First bit of the steps to the left child."""
-        return 1 + self.cut_bits + self.column_bits
-
-    def masks_and_shifts(self) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
-        """Return the masks and shifts, as the kernel takes them."""
-        return (
-            np.uint64((1 << self.cut_bits) - 1),
-            np.uint64(1 + self.cut_bits),
-            np.uint64((1 << self.column_bits) - 1),
-            np.uint64(self.offset_shift),
-        )
-
-
-_NARROW, _WIDE = np.dtype(np.uint32), np.dtype(np.uint64)
-NODE_LAYOUTS: Mapping[np.dtype[np.unsignedinteger], NodeLayout] = {
-    _NARROW: NodeLayout(8, 10),
-    _WIDE: NodeLayout(16, 15),
-}
+_CHUNK_ROWS = 1024  # encoded rows that stay in the second-level cache while a replica's trees are swept
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,23 +121,23 @@ class FlatTrees:
             Range of the replicas; `stop` None means all from `start`.
         """
         replicas = check_replica_request(X, self.cuts.n_features, self.n_replicas, start, stop)
-        codes = self.cuts.encode(X)
-        total = np.zeros((len(replicas), len(codes)))
+        plan = _sweep_plan(len(X))
+        codes = self.cuts.encode_blocks(X, plan.lanes)
+        total = np.zeros((len(replicas), len(codes) * plan.lanes))
         first = np.ascontiguousarray(self.first[replicas.start : replicas.stop + 1])
-        values, layout = self.leaf_values, self.layout
-        for i in range(0, len(codes), _BLOCK_ROWS):
-            some = codes[i : i + _BLOCK_ROWS]
-            kernels.walk_trees(
+        values = self.nodes.view(np.float32)
+        blocks = max(1, _CHUNK_ROWS // plan.lanes)
+        for block in range(0, len(codes), blocks):
+            row = block * plan.lanes
+            plan.kernel(
                 self.nodes,
                 values,
                 self.starts,
                 self.depths,
                 first,
-                layout,
-                some.ravel(),
-                np.ascontiguousarray(some.T),
-                _nodes_to_sweep(len(some)),
-                total[:, i : i + len(some)],
+                codes[block : block + blocks],
+                len(X) - row,
+                total[:, row : row + blocks * plan.lanes],
             )
         return total[:, : len(X)]
 
@@ -190,9 +153,32 @@ class FlatTrees:
         )
 
 
-def _nodes_to_sweep(rows: int) -> int:
-    """Return the number of nodes to sweep: whole levels, and more of them if more rows share the work of each node."""
-    return (1 << min((rows // 4).bit_length(), _MAX_LEVELS_SWEPT)) - 1
+class SweepPlan(NamedTuple):
+    """How many rows go through a tree together; no number depends on it.
+
+    Attributes
+    ----------
+    lanes
+        Rows in a vector.
+    kernel
+        The compiled loop for so many lanes.
+    """
+
+    lanes: int
+    kernel: Callable[..., None]
+
+
+_CARD = SweepPlan(16, tree_kernels.sum_leaves_16)
+_BOTH_SIDES = SweepPlan(32, tree_kernels.sum_leaves_32)
+_SOME_ROWS = SweepPlan(64, tree_kernels.sum_leaves_64)
+_MANY_ROWS = SweepPlan(256, tree_kernels.sum_leaves_256)
+
+
+def _sweep_plan(rows: int) -> SweepPlan:
+    """Return the plan for a number of rows: many rows share the work of a node in longer vectors."""
+    return next(
+        (plan for plan in (_CARD, _BOTH_SIDES) if rows <= plan.lanes), _SOME_ROWS if rows <= 128 else _MANY_ROWS
+    )
 
 
 def join_replicas(sequence: Sequence[NamedArrays]) -> dict[str, ChunkedArray]:
@@ -260,10 +246,9 @@ def _widen(nodes: Array, dtype: np.dtype[np.unsignedinteger]) -> Array:
     """Return nodes as words of `dtype`."""
     if nodes.dtype == dtype:
         return nodes
-    narrow, wide = NODE_LAYOUTS[_NARROW], NODE_LAYOUTS[_WIDE]
     word = nodes.astype(np.uint64)
-    cut = word >> np.uint64(1) & np.uint64((1 << narrow.cut_bits) - 1)
-    column = word >> np.uint64(1 + narrow.cut_bits) & np.uint64((1 << narrow.column_bits) - 1)
-    inner = cut << np.uint64(1) | column << np.uint64(1 + wide.cut_bits)
-    inner |= word >> np.uint64(narrow.offset_shift) << np.uint64(wide.offset_shift)
+    cut = word >> np.uint64(1) & np.uint64((1 << NARROW.cut_bits) - 1)
+    column = word >> np.uint64(1 + NARROW.cut_bits) & np.uint64((1 << NARROW.column_bits) - 1)
+    inner = cut << np.uint64(1) | column << np.uint64(1 + WIDE.cut_bits)
+    inner |= word >> np.uint64(NARROW.offset_shift) << np.uint64(WIDE.offset_shift)
     return np.where(nodes & 1 == 1, word << np.uint64(32) | np.uint64(1), inner)

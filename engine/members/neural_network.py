@@ -2,8 +2,8 @@
 
 All replicas of a layer are one array, so that a few rows cost one loop instead of a pipeline for each replica. The bits
 of a matrix product depend on its shape and on the threads of the linear algebra library. Prediction therefore uses
-loops in which every sum has one order (`engine.members.kernels`), and training limits the library to one thread. Covers
-binary networks with ReLU layers; tuning and resampling are left to the caller.
+loops in which every sum has one order (`engine.members.network_kernels`), and training limits the library to one
+thread. Covers binary networks with ReLU layers; tuning and resampling are left to the caller.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy.special import expit
 
 from engine.arrays import Array, Floats, check_replica_request
 from engine.errors import ValidationError
-from engine.members import kernels
+from engine.members import network_kernels
 
 if TYPE_CHECKING:
     from sklearn.neural_network import MLPClassifier
@@ -91,7 +91,7 @@ class StackedNetworks:
         replicas = check_replica_request(X, self.medians.shape[1], self.n_replicas, start, stop)
         some = slice(replicas.start, replicas.stop)
         logits = np.empty((len(replicas), len(X)))
-        kernels.run_networks(
+        network_kernels.run_networks(
             np.ascontiguousarray(X),
             # A copy: the kernel reads medians by masked loads, only for missing values. On a memory-mapped page that
             # has not been read yet, each of these loads costs about as much as a page fault.

@@ -15,6 +15,8 @@ SOURCES = (
     "engine/ratings/filter_kernels.py",
     "engine/ratings/skill_ratings.py",
     "engine/members/kernels.py",
+    "engine/members/network_kernels.py",
+    "engine/members/tree_kernels.py",
     "engine/market/growth_kernels.py",
 )
 

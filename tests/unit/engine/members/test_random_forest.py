@@ -12,7 +12,6 @@ from sklearn.ensemble import RandomForestClassifier
 from engine.errors import BootstrapError, ValidationError
 from engine.members.feature_bins import BinEdges
 from engine.members.flat_trees import NODE_LAYOUTS, FlatTrees, _widen
-from engine.members.kernels import MAX_SWEPT_NODES
 from engine.members.random_forest import FlatForests, ForestParams, grow_forest
 
 _PARAMS = ForestParams(trees=7, max_depth=6, min_samples_leaf=3)
@@ -79,25 +78,36 @@ def test_large_trees_of_scikit_learn_take_wide_nodes_and_say_the_same() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("leaves", [2, 40, None])
+@pytest.mark.parametrize("leaves", [2, 8, 40, None])
 @pytest.mark.parametrize("kind", [np.uint32, np.uint64])
-def test_sweeping_the_first_nodes_of_trees_changes_no_bit(
-    monkeypatch: pytest.MonkeyPatch, leaves: int | None, kind: type[np.unsignedinteger[Any]]
+def test_rows_that_are_swept_together_get_the_bits_of_rows_that_walk_alone(
+    leaves: int | None, kind: type[np.unsignedinteger[Any]]
 ) -> None:
-    """Whole levels or not, trees of one split, lopsided ones, and more nodes than there are."""
+    """Blocks of 16 to 256 rows; trees of one split, of three levels, lopsided ones, and trees with more than a byte."""
     X = _rows(700)
-    model = RandomForestClassifier(3, max_leaf_nodes=leaves, min_samples_leaf=3, random_state=0)
+    model = RandomForestClassifier(
+        3, max_leaf_nodes=leaves, max_depth=3 if leaves == 8 else None, min_samples_leaf=1, random_state=0
+    )
     grown = FlatForests.from_forest(model.fit(X, np.nan_to_num(X[:, 0]) * X[:, 1] > 0)).trees
     trees = replace(grown, nodes=_widen(grown.nodes, np.dtype(kind)))
     assert trees.nodes.dtype == kind
-    expected = _sums(monkeypatch, trees, X, 0)
-    for swept in (1, 2, 3, 5, 7, 20, 31, 63, 100, MAX_SWEPT_NODES):
-        np.testing.assert_array_equal(_sums(monkeypatch, trees, X, swept), expected)
+    expected = _walk_alone(trees, X)
+    for rows in (1, 12, 16, 17, 24, 32, 33, 64, 65, 128, 129, 256, 257, 700):
+        np.testing.assert_array_equal(trees.leaf_sums(X[:rows], 0, None), expected[:, :rows])
 
 
-def _sums(monkeypatch: pytest.MonkeyPatch, trees: FlatTrees, X: np.ndarray, swept: int) -> np.ndarray:
-    monkeypatch.setattr("engine.members.flat_trees._nodes_to_sweep", lambda rows: swept)
-    return trees.leaf_sums(X, 0, None)
+def _walk_alone(trees: FlatTrees, X: np.ndarray) -> np.ndarray:
+    """Return the sums of leaf values, node by node in Python."""
+    codes, nodes = trees.cuts.encode(X).tolist(), trees.nodes.tolist()
+    cut_mask, column_shift, column_mask, offset_shift = (int(part) for part in trees.layout)
+    sums = np.zeros((1, len(X)))
+    for row, code in enumerate(codes):
+        for node in trees.starts.tolist():
+            while not (word := nodes[node]) & 1:
+                right = code[word >> column_shift & column_mask] > (word >> 1 & cut_mask)
+                node += (word >> offset_shift) + right
+            sums[0, row] += trees.leaf_values[node]
+    return sums
 
 
 @pytest.mark.slow
