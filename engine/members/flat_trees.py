@@ -161,7 +161,7 @@ class SweepPlan(NamedTuple):
     lanes
         Rows in a vector.
     kernel
-        The compiled loop for so many lanes.
+        The compiled loop for this number of lanes.
     """
 
     lanes: int
