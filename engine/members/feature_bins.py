@@ -115,8 +115,8 @@ class BinEdges:
         return codes
 
     def encode_for_training(self, X: Floats) -> Array:
-        """Return the codes of rows X (n, f; NaN = missing) for growing trees, (n, f) of `dtype`."""
-        return np.ascontiguousarray(self.encode(X)[:, : self.n_features])
+        """Return the codes of rows X (n, f; NaN = missing) for growing trees, (n, f) of `dtype`, column by column."""
+        return np.asfortranarray(self.encode(X)[:, : self.n_features])
 
     def cut_indices(self, columns: Array, thresholds: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the index of each threshold among the cuts of its feature, (k,).

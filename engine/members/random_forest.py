@@ -111,7 +111,7 @@ def grow_forest(
     limits = (params.max_depth, params.min_samples_leaf, params.features_per_split(cuts.n_features))
     trees = []
     for seed in seeds:
-        nodes, depth = grow_tree(codes, won, weight, cuts.missing_code, limits, seed, space)
+        nodes, depth = grow_tree(codes, won, weight, np.diff(cuts.starts), cuts.missing_code, limits, seed, space)
         column, cut, missing_left, left, value = (_first(nodes, array) for array in space)
         trees.append(TreeNodes(column, cut, missing_left, left, value, np.array([0]), np.array([depth])))
     return FlatForests(FlatTrees.pack(cuts, join_trees(trees)))

@@ -36,6 +36,7 @@ def _best_cut(
     weight: Array,
     wins: Array,
     column: int,
+    cuts: int,
     missing: int,
     min_rows: int,
     counts: Array,
@@ -51,8 +52,8 @@ def _best_cut(
         As in `grow_tree`; wins are the weighted results.
     rows
         Indices of the rows.
-    column
-        The feature.
+    column, cuts
+        The feature and the number of its cuts, which is its greatest code except that of a missing value.
     min_rows
         Fewest rows of a side.
     counts
@@ -67,16 +68,19 @@ def _best_cut(
         won[code] += wins[row]
     total_w = total_n = 0
     total_y = 0.0
-    for code in range(missing + 1):
+    for code in range(cuts + 1):
         total_w += counts[0, code]
         total_n += counts[1, code]
         total_y += won[code]
+    total_w += counts[0, missing]
+    total_n += counts[1, missing]
+    total_y += won[missing]
     lost_w, lost_n, lost_y = counts[0, missing], counts[1, missing], won[missing]
     best, best_cut, best_left = _CONSTANT, 0, False
     w = n = 0
     y = 0.0
     last = -1
-    for code in range(missing):
+    for code in range(cuts + 1):
         if not counts[1, code]:
             continue
         # Split halfway between this code and the last one that occurs: new rows may have codes between them.
@@ -100,8 +104,8 @@ def _best_cut(
         purity = _purity(float(w), y) + _purity(float(lost_w), lost_y)
         if purity > best:
             best, best_cut, best_left = purity, missing - 1, False
-    counts[:] = 0
-    won[:] = 0.0
+    counts[:, : cuts + 1], won[: cuts + 1] = 0, 0.0
+    counts[:, missing], won[missing] = 0, 0.0
     return best, best_cut, best_left
 
 
@@ -110,6 +114,7 @@ def grow_tree(
     codes: Array,
     won: Array,
     weight: Array,
+    cuts: Array,
     missing: int,
     limits: tuple[int, int, int],
     seed: Any,
@@ -128,6 +133,8 @@ def grow_tree(
         Results in [0, 1], (n,).
     weight
         Weight of each row, int64 (n,).
+    cuts
+        Number of cuts of each feature, (f,).
     missing
         Code of a missing value.
     limits
@@ -169,7 +176,16 @@ def grow_tree(
                 pick += tried
                 features[tried], features[pick] = features[pick], features[tried]
                 purity, at, goes_left = _best_cut(
-                    codes, node_rows, drawn, wins, features[tried], missing, min_rows, counts, won_by_code
+                    codes,
+                    node_rows,
+                    drawn,
+                    wins,
+                    features[tried],
+                    cuts[features[tried]],
+                    missing,
+                    min_rows,
+                    counts,
+                    won_by_code,
                 )
                 if purity > best:
                     best = purity
