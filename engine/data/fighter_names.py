@@ -41,6 +41,11 @@ def fighter_name_key(name: str) -> str:
     return "".join(words) + (f" {suffix}" if suffix else "")
 
 
+def fight_key(fighters: tuple[str, str]) -> str:
+    """Return a key of a fight that ignores the order of its fighters, and case, accents and punctuation."""
+    return " v ".join(sorted(map(fighter_name_key, fighters)))
+
+
 class FighterIndex:
     """The fighters of a log, indexed by name; immutable and safe to share.
 

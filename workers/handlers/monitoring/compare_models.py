@@ -10,13 +10,13 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from engine.arrays import Floats
+from engine.data.fighter_names import fight_key
 from engine.statistics.scores import clustered_mean, log_losses
 from ledger.contracts.job_reports.backtest_report import Estimate
 from ledger.contracts.job_reports.monitoring_reports import ComparisonReport, Score, ScoreDifference
 from ledger.contracts.jobs import CompareModels
 from workers.handlers.monitoring.result_matching import match_results
 from workers.handlers.monitoring.served_states import answer_states, known_days
-from workers.handlers.prediction.prediction_log import fight_key
 from workers.jobs.context import JobContext
 
 

@@ -20,11 +20,10 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from engine.data.fighter_names import FighterIndex, fighter_name_key
+from engine.data.fighter_names import FighterIndex, fight_key, fighter_name_key
 from engine.errors import AmbiguousFighterError
 from ledger.contracts.prediction_record import PredictionRecord
 from ledger.models.fight_results import FightResult
-from workers.handlers.prediction.prediction_log import fight_key
 
 MAX_DAYS_APART = 1
 

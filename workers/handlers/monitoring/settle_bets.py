@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from engine.data.fighter_names import fight_key
 from ledger.contracts.bets import BetConflictError, BetPlaced, BetResult, PlacedBet
 from ledger.contracts.job_reports.bet_settlement_report import BetSettlementReport
 from ledger.contracts.jobs import SettleBets
@@ -26,7 +27,6 @@ from workers.handlers.monitoring.result_matching import (
     match_fights,
     winner_position,
 )
-from workers.handlers.prediction.prediction_log import fight_key
 from workers.jobs.context import JobContext
 
 RESETTLED_DAYS = 365

@@ -7,7 +7,7 @@ from typing import Literal
 
 import structlog
 
-from engine.data.fighter_names import fighter_name_key
+from engine.data.fighter_names import fight_key, fighter_name_key
 from engine.market.consensus import net_price
 from ledger.contracts.jobs import Fight, PredictCard
 from ledger.contracts.prediction_record import PredictionInterval, PredictionPage, PredictionRecord, PredictionRole
@@ -39,11 +39,6 @@ def build_page(job: PredictCard, answer: CardAnswer, job_id: str, role: Predicti
     except Exception as error:  # noqa: BLE001 - no error of the log may cost the answer
         structlog.get_logger("cornerman").error("a card is not in the prediction log", **traceback_locations(error))
         return None
-
-
-def fight_key(fighters: tuple[str, str]) -> str:
-    """Return a key of a fight that ignores the order of its fighters, and case, accents and punctuation."""
-    return " v ".join(sorted(map(fighter_name_key, fighters)))
 
 
 def _entry(

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 import pytest
 
+from engine.data.fighter_names import fight_key
 from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.jobs import Corner, Fight, Fighter, PredictCard
 from ledger.contracts.prediction_record import PredictionInterval, PredictionPage, PredictionRecord
@@ -20,7 +21,7 @@ from ledger.contracts.reports import (
     ServedState,
 )
 from workers.handlers.prediction.predict_card import CardAnswer
-from workers.handlers.prediction.prediction_log import build_page, fight_key
+from workers.handlers.prediction.prediction_log import build_page
 
 START = datetime(2099, 1, 3, 23, 30, tzinfo=UTC)
 MODEL = "ab" * 32
