@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy.special import expit
 from sklearn.impute import SimpleImputer
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
@@ -34,9 +37,68 @@ class _SoftLabelClassifier(MLPClassifier):  # type: ignore[misc] # its types are
     check refuses such labels, so training stops; it does not train on something else.
     """
 
+    coefs_: list[Floats]
+    intercepts_: list[Floats]
+
     def _validate_input(self, X: Floats, y: Floats, incremental: bool, reset: bool) -> tuple[Floats, Floats]:
         checked, _ = super()._validate_input(X, y > 0.5, incremental, reset)
         return checked, y[:, None]
+
+    def _fit_stochastic(self, X: Floats, y: Floats, sample_weight: Floats, *others: Any) -> None:
+        """Run one epoch of Adam, with the operations of scikit-learn in their order, so with its bits.
+
+        All parameters are one array, which saves most calls of numpy, and no loss is computed: nothing reads it.
+        """
+        layers = len(self.coefs_)
+        if not hasattr(self, "_parameters"):
+            self._parameters = np.concatenate([array.ravel() for array in (*self.coefs_, *self.intercepts_)])
+            self._moments, self._steps = np.zeros((2, len(self._parameters))), 0
+            self.coefs_, self.intercepts_ = self._split(self._parameters)
+        gradient, change = np.empty_like(self._parameters), np.empty_like(self._parameters)
+        coefs, intercepts = self._split(gradient)
+        order = np.arange(len(X))
+        self._random_state.shuffle(order)
+        for start in range(0, len(X), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            signals, weight = [X[rows]], sample_weight[rows]
+            for depth in range(layers):
+                signals.append(signals[depth] @ self.coefs_[depth])
+                signals[-1] += self.intercepts_[depth]
+                if depth < layers - 1:
+                    np.maximum(signals[-1], 0, out=signals[-1])
+            expit(signals[-1], out=signals[-1])
+            total = weight.sum()
+            delta = (signals[-1] - y[rows]) * weight[:, None]
+            for depth in reversed(range(layers)):
+                np.matmul(signals[depth].T, delta, out=coefs[depth])
+                coefs[depth] += self.alpha * self.coefs_[depth]
+                coefs[depth] /= total
+                np.divide(np.sum(delta, axis=0), total, out=intercepts[depth])
+                if depth:
+                    delta = delta @ self.coefs_[depth].T
+                    delta[signals[depth] == 0] = 0
+            self._update(gradient, change)
+
+    def _update(self, gradient: Floats, change: Floats) -> None:
+        """Take one step of Adam (Kingma and Ba 2014); both arguments are overwritten."""
+        self._steps += 1
+        first, second = self._moments
+        first *= self.beta_1
+        first += np.multiply(1 - self.beta_1, gradient, out=change)
+        second *= self.beta_2
+        np.square(gradient, out=gradient)
+        second += np.multiply(1 - self.beta_2, gradient, out=gradient)
+        rate = self.learning_rate_init * np.sqrt(1 - self.beta_2**self._steps) / (1 - self.beta_1**self._steps)
+        np.multiply(-rate, first, out=change)
+        change /= np.add(np.sqrt(second, out=gradient), self.epsilon, out=gradient)
+        self._parameters += change
+
+    def _split(self, parameters: Floats) -> tuple[list[Floats], list[Floats]]:
+        """Return views of the weights and the biases of each layer in one array of all parameters."""
+        shapes = [array.shape for array in (*self.coefs_, *self.intercepts_)]
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        parts = [part.reshape(shape) for part, shape in zip(np.split(parameters, ends[:-1]), shapes, strict=True)]
+        return parts[: len(self.coefs_)], parts[len(self.coefs_) :]
 
 
 def fit_network(X: Floats, won: Array, sample_weight: Floats | None, params: NetworkParams, seed: int) -> Pipeline:
