@@ -218,10 +218,10 @@ class AsyncClient:
     ) -> Sequence[Receipt[Report]]:
         """Submit jobs and return their receipts in the same order.
 
-        Up to 1,000 jobs (and 4 MiB) are submitted in one step, all or none. More are submitted in several steps, so
-        that the server can serve others in between. All jobs are validated first, and nothing is written if one is
-        invalid. If a later step fails (a full queue, a lost server), the earlier steps stay accepted. Submitting all
-        jobs again is safe.
+        Up to 1,000 jobs (and 4 MiB as stored) are submitted in one step, all or none. More are submitted in several
+        steps, so that the server can serve others in between. All jobs are validated first, and nothing is written if
+        one is invalid. If a later step fails (a full queue, a lost server), the earlier steps stay accepted. Submitting
+        all jobs again is safe.
 
         Parameters
         ----------

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 import msgspec
 
-from ledger.compression.stored_values import COMPRESSED_FORMAT, BackgroundCompression, compress
+from ledger.compression.stored_values import compress
 from ledger.contracts import codec
 from ledger.contracts.caller_names import CALLER_RULE, is_caller
 from ledger.contracts.failures import Failure, FailureCode, JobRefusedError, LedgerError, QuotaExceededError
@@ -52,8 +52,10 @@ MAX_KEY_CHARACTERS = 200
 MAX_JOBS_PER_STEP = 1_000
 """How many jobs one script accepts: about 25 ms of the server's time."""
 MAX_BYTES_PER_STEP = 4 * 2**20
+"""How many bytes of payloads, as they are stored, one script accepts."""
+MAX_JSON_BYTES_PER_STEP = 4 * MAX_BYTES_PER_STEP
+"""The same of their JSON: what a step has if the ledger's format is set back while it is sent."""
 _NO_CONDITIONS = CheckedConditions()
-_NO_FRAMES: Mapping[str, bytes] = {}
 MAX_URGENT_CHECKS = 100
 """How many urgent health checks may wait beyond the length of a full queue."""
 
@@ -163,36 +165,27 @@ class SubmissionExchanges:
     ) -> Exchange[list[Receipt[Report]]]:
         """Accept jobs within the limits of `gate`."""
         confirmation = Confirmation.of_submission(durable, self._server.settings)
-        entries: list[_Entry] = []
-        with BackgroundCompression(self._server.stored_format) as background:
-            for job, key in zip(jobs, keys or [None] * len(jobs), strict=True):
-                entries.append(entry := _enter(job, key))
-                background.add(entry.digest, entry.payload)
+        entries = [_enter(job, key) for job, key in zip(jobs, keys or [None] * len(jobs), strict=True)]
         once: dict[str, _Entry] = {}
         for entry in entries:
             if once.setdefault(entry.job_id, entry).digest != entry.digest:
                 raise _conflict(entry)
-        steps = list(_steps(once.values()))
+        stored = _Stored(self._server.stored_format, once.values())
+        steps = list(_steps(once.values(), stored.bytes_of))
         if len(steps) > 1:
             if conditions.chain:
                 raise codec.job_refused(
                     f"the jobs of chain {conditions.chain!r} have more than {MAX_BYTES_PER_STEP:,} bytes: they are "
                     "accepted in one step"
                 )
-            yield from self._check_all(steps, gate, caller, conditions)
+            yield from self._check_all(steps, stored, gate, caller, conditions)
         accepted: dict[str, bool] = {}
         for step in steps:
             # A confirmed last step confirms all steps before it.
             confirmed = confirmation if step in (steps[0], steps[-1]) else None
             try:
                 accepted |= yield from self._step(
-                    step,
-                    gate,
-                    correlation_id or "",
-                    conditions,
-                    caller=caller,
-                    durable=confirmed,
-                    frames=background.frames,
+                    step, stored, gate, correlation_id or "", conditions, caller=caller, durable=confirmed
                 )
             except JobRefusedError as refused:
                 if not accepted:
@@ -212,17 +205,25 @@ class SubmissionExchanges:
         ]
 
     def _check_all(
-        self, steps: Sequence[Sequence[_Entry]], gate: _Gate, caller: str, conditions: CheckedConditions
+        self,
+        steps: Sequence[Sequence[_Entry]],
+        stored: _Stored,
+        gate: _Gate,
+        caller: str,
+        conditions: CheckedConditions,
     ) -> Exchange[None]:
         """Check the jobs of all steps together. Raises JobRefusedError as the steps themselves would."""
         new: Counter[str] = Counter()
         for step in steps:
-            marks = yield from self._step(step, gate, "", conditions, caller=caller, check_only=True, others=new)
+            marks = yield from self._step(
+                step, stored, gate, "", conditions, caller=caller, check_only=True, others=new
+            )
             new.update(entry.queue for entry in step if marks[entry.job_id])
 
     def _step(
         self,
         entries: Sequence[_Entry],
+        stored: _Stored,
         gate: _Gate,
         correlation_id: str,
         conditions: CheckedConditions,
@@ -231,12 +232,8 @@ class SubmissionExchanges:
         durable: Confirmation | None = None,
         check_only: bool = False,
         others: Mapping[str, int] | None = None,
-        frames: Mapping[str, bytes] = _NO_FRAMES,
     ) -> Exchange[dict[str, bool]]:
-        """Run submit.lua for the jobs of one step; return by id whether each is new.
-
-        `frames` are payloads that are compressed already, by digest.
-        """
+        """Run submit.lua for the jobs of one step; return by id whether each is new."""
         before = msgspec.json.encode(others or {})
         head: list[Any] = [int(durable is not None), *gate.arguments(), int(check_only), before, caller]
         head += ("1" if conditions.supersede else "", conditions.supersedes, conditions.chain, conditions.trace)
@@ -245,7 +242,7 @@ class SubmissionExchanges:
             arguments = [*head, stored_format]
             waits_for = conditions.waits_for
             for entry in entries:
-                payload = b"" if check_only else _stored(entry, stored_format, frames)
+                payload = b"" if check_only else stored.payload_of(entry, stored_format)
                 arguments += (*entry.arguments(payload), waits_for, correlation_id)
                 if conditions.chain:  # the next job waits for this one only
                     waits_for = f" {entry.job_id}"
@@ -490,24 +487,44 @@ class _Entry(msgspec.Struct, frozen=True):
         )
 
 
-def _stored(entry: _Entry, stored_format: int, frames: Mapping[str, bytes]) -> bytes:
-    """Return the payload of a job as a ledger of this format stores it."""
-    frame = frames.get(entry.digest) if stored_format >= COMPRESSED_FORMAT else None
-    if frame is None:
+class _Stored:
+    """The payloads of jobs by id, as a ledger of the format that is known stores them."""
+
+    def __init__(self, stored_format: int, entries: Iterable[_Entry]) -> None:
+        self._format = stored_format
+        self._payloads = {entry.job_id: compress(entry.payload, stored_format, fast=True) for entry in entries}
+
+    def bytes_of(self, entry: _Entry) -> int:
+        """Return how many bytes of a job are stored."""
+        return len(self._payloads[entry.job_id])
+
+    def payload_of(self, entry: _Entry, stored_format: int) -> bytes:
+        """Return the payload of a job as a ledger of this format stores it."""
+        if stored_format == self._format:
+            return self._payloads[entry.job_id]
         return compress(entry.payload, stored_format, fast=True)
-    return frame if len(frame) < len(entry.payload) else entry.payload
 
 
-def _steps(entries: Iterable[_Entry]) -> Iterator[list[_Entry]]:
+def _json_bytes(entry: _Entry) -> int:
+    return len(entry.payload)
+
+
+def _steps(entries: Iterable[_Entry], stored_bytes_of: Callable[[_Entry], int] = _json_bytes) -> Iterator[list[_Entry]]:
     """Divide jobs into steps that take the server a few hundredths of a second each."""
     step: list[_Entry] = []
-    size_bytes = 0
+    stored_bytes = json_bytes = 0
     for entry in entries:
-        if step and (len(step) == MAX_JOBS_PER_STEP or size_bytes + len(entry.payload) > MAX_BYTES_PER_STEP):
+        size_bytes = stored_bytes_of(entry)
+        if step and (
+            len(step) == MAX_JOBS_PER_STEP
+            or stored_bytes + size_bytes > MAX_BYTES_PER_STEP
+            or json_bytes + len(entry.payload) > MAX_JSON_BYTES_PER_STEP
+        ):
             yield step
-            step, size_bytes = [], 0
+            step, stored_bytes, json_bytes = [], 0, 0
         step.append(entry)
-        size_bytes += len(entry.payload)
+        stored_bytes += size_bytes
+        json_bytes += len(entry.payload)
     if step:
         yield step
 

@@ -27,10 +27,12 @@ async def enqueue_one(nonce: str) -> None:
 
 
 async def ask(nonce: str) -> Any:
-    """Enqueue one job and wait for its result."""
-    global asked
+    """Enqueue one job and wait for its result, of which it is notified."""
+    global asked  # noqa: PLW0603
     asked += 1
-    return await queue.apply("no_op", timeout=60, model="champion", nonce=nonce)
+    job = await queue.enqueue("no_op", model="champion", nonce=nonce)
+    await job.refresh(60)
+    return job.result
 
 
 def answered(server: Any) -> int:

@@ -240,6 +240,9 @@ def test_large_jobs_are_cut_by_their_size(ledger: Ledger) -> None:
     assert [len(piece) for piece in pieces] == [5]
     heavy = [_Sized(number) for number in range(5)]
     assert [len(piece) for piece in _steps(heavy)] == [2, 2, 1]  # type: ignore[arg-type]
+    small = _steps(heavy, lambda _: 1)  # type: ignore[arg-type]
+    assert [len(piece) for piece in small] == [5]  # compressed; their JSON is within its own limit
+    assert [len(piece) for piece in _steps([*heavy, *heavy], lambda _: 1)] == [8, 2]  # type: ignore[arg-type]
 
 
 class _Sized:

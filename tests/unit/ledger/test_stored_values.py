@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import threading
 from pathlib import Path
 
 import pytest
@@ -14,15 +13,7 @@ from ledger.compression import build_dictionary
 from ledger.compression.dictionaries import DICTIONARY_ID, read_dictionary
 from ledger.compression.packed_text import is_packed, pack, unpack
 from ledger.compression.sample_cards import SampleCards
-from ledger.compression.stored_values import (
-    NEWEST_FORMAT,
-    PLAIN_FORMAT,
-    BackgroundCompression,
-    UnreadableValueError,
-    compress,
-    decompress,
-    is_compressed,
-)
+from ledger.compression.stored_values import PLAIN_FORMAT, UnreadableValueError, compress, decompress, is_compressed
 from ledger.contracts import codec
 
 GOLDEN = [*(Path(__file__).parents[2] / "golden").glob("*.json")]
@@ -48,33 +39,6 @@ def test_a_card_and_its_report_take_a_ninth() -> None:
 
 def test_equal_values_give_equal_bytes() -> None:
     assert compress(REPORT) == compress(bytes(bytearray(REPORT)))
-
-
-def test_a_thread_compresses_whole_groups_to_the_same_bytes() -> None:
-    count = 2 * BackgroundCompression.GROUP + 1
-    payloads = {str(number): codec.encode_canonical(SOURCE.card(2, 2)) for number in range(count)}
-    with BackgroundCompression(NEWEST_FORMAT) as background:
-        background.add("small", b"{}")
-        for key, payload in payloads.items():
-            background.add(key, payload)
-    assert len(background.frames) == count - 1
-    assert background.frames == {key: compress(payloads[key], fast=True) for key in background.frames}
-
-
-def test_the_thread_ends_with_a_refused_job_and_is_not_needed_for_plain_values() -> None:
-    def compress_many(stored_format: int) -> BackgroundCompression:
-        with BackgroundCompression(stored_format) as background:
-            for number in range(BackgroundCompression.GROUP):
-                background.add(str(number), PAYLOAD)
-            if stored_format == NEWEST_FORMAT:
-                raise ValueError("refused")
-        return background
-
-    threads = threading.active_count()
-    with pytest.raises(ValueError, match="refused"):
-        compress_many(NEWEST_FORMAT)
-    assert compress_many(PLAIN_FORMAT).frames == {}
-    assert threading.active_count() == threads
 
 
 def test_what_would_not_become_smaller_is_stored_as_it_is() -> None:
