@@ -28,7 +28,7 @@ async def enqueue_one(nonce: str) -> None:
 
 async def ask(nonce: str) -> Any:
     """Enqueue one job and wait for its result, of which it is notified."""
-    global asked  # noqa: PLW0603
+    global asked
     asked += 1
     job = await queue.enqueue("no_op", model="champion", nonce=nonce)
     await job.refresh(60)
