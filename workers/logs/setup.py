@@ -123,7 +123,7 @@ class LogLevels:
 
     def __init__(self, level: str) -> None:
         self._level = level  # without a control
-        self._followed = Controls()
+        self._followed: Controls | None = None  # a child inherits the levels that its parent had when it was forked
 
     def apply(self, controls: Controls) -> None:
         """Apply the controls' levels to the components of the pool."""
