@@ -14,7 +14,7 @@ from ledger.durability.outcomes import OutcomeConfirmation
 from ledger.feeds.feed_store import Feeds
 from ledger.jobs.card_answers import CardAnswers
 from ledger.jobs.chains import Chains
-from ledger.jobs.claims import Claim, Claims, ReapCounts, RunningJob, Settlement, SettleResult
+from ledger.jobs.claims import Claim, Claims, IdleLook, ReapCounts, RunningJob, Settlement, SettleResult
 from ledger.jobs.conditions import SubmitConditions
 from ledger.jobs.dead_letters import DeadLetter, DeadLetters
 from ledger.jobs.job_audit import JobAudit
@@ -388,8 +388,8 @@ class Ledger:
         """Wait for a doorbell of a queue and claim one job when it rings, or at the end of the timeout.
 
         Returns the item of the doorbell list (None after the timeout) and the claim. The server claims when the
-        doorbell is popped, which saves a round trip. `Ledger.recall` of the name `recall` ends the wait early, too, as
-        the timeout does.
+        doorbell is popped, which saves a round trip. `Ledger.recall` of the name `recall` ends the wait early, too; the
+        item is empty then.
         """
         return self._claims.claim_when_notified(queue, owner, timeout_seconds, recall)
 
@@ -464,10 +464,14 @@ class Ledger:
         """Return the running jobs of all owners whose name begins with `owner_prefix`."""
         return self._claims.running_jobs(owner_prefix)
 
-    def reap(self, owner_prefix: str = "", *, leases: bool = True) -> ReapCounts:
+    def look(self, owner_prefix: str, queues: Sequence[str]) -> IdleLook:
+        """Return what a pool without a job has to know; its children's names begin with `owner_prefix`."""
+        return self._claims.look(owner_prefix, queues)
+
+    def reap(self, *, leases: bool = True) -> ReapCounts:
         """Requeue expired leases, expire overdue jobs and ring lost doorbells again; return the counts.
 
         A lease runs on the server's clock, but only while pools reap: a step of that clock, or a time in which no pool
         reached the server, counts for at most a fifth of a lease. `leases=False` leaves leases alone.
         """
-        return self._claims.reap(owner_prefix, leases=leases)
+        return self._claims.reap(leases=leases)

@@ -63,9 +63,9 @@ class WorkerSettings:
         0.25, "interval at which the supervisor checks children, leases and limits"
     )
     supervisor_idle_interval_seconds: float = _setting(
-        1.0,
-        "the same while the pool has no job; at most half the interval of the heartbeat, and a fifth of a lease and of "
-        "the interval of the liveness probe",
+        2.0,
+        "the same while the pool has no job; at most the interval of the heartbeat, half that of the liveness probe, "
+        "and a fifth of a lease",
     )
     heartbeat_seconds: float = _setting(2.0, "interval of a pool's heartbeat")
     liveness_probe_seconds: float = _setting(5.0, "interval of the liveness probe, which verifies that a pool consumes")

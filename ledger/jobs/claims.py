@@ -31,7 +31,10 @@ else:
     from ledger.server import lazy_redis as redis
 
 MAX_CLAIM_SIZE = 1_000  # in one claim, so that no script blocks the server for long
+RECALLED = b""
+"""What a wait for a doorbell returns if it was recalled."""
 _TOO_NEW = -1
+_DUE = ("leases", "parked", "waiting")  # sets that are scored by the time of the server at which a reap has to look
 _NAMES = (CHAMPION, CHALLENGER)  # resolved with each claim: nearly every card asks for one of them
 
 
@@ -160,8 +163,6 @@ class ReapCounts(Struct, frozen=True):
     `prepares`: 1 if outcomes wait for the disk or for replicas, so that a pool has to confirm them.
     `expired_leases` are the claims, as job and fence, that no worker renewed: those of `requeued` and `lost`.
     `next_due_seconds`: the time until the next lease expires, or the next snoozed or waiting job is due.
-    `holds`: True if an owner with the given prefix holds a job. `waiting`: queued jobs by queue. `controls`: the values
-    at that time.
     """
 
     requeued: int
@@ -171,9 +172,30 @@ class ReapCounts(Struct, frozen=True):
     prepares: int = 0
     expired_leases: tuple[tuple[str, int], ...] = ()
     next_due_seconds: float = math.inf
-    holds: bool = False
-    waiting: Mapping[str, int] = {}
-    controls: Controls = Controls()
+
+
+class IdleLook(Struct, frozen=True):
+    """What a pool without a job has to know.
+
+    Attributes
+    ----------
+    holds
+        True if the ledger has a job running in one of its children.
+    waiting
+        Jobs in its queues.
+    controls
+        The operator's controls.
+    reaped_seconds
+        The time since a pool of the fleet reaped; infinite if none has, or if the clock was set back since.
+    next_due_seconds
+        As in `ReapCounts`; 0 if something is due.
+    """
+
+    holds: bool
+    waiting: int
+    controls: Controls
+    reaped_seconds: float
+    next_due_seconds: float
 
 
 class Claims:
@@ -200,7 +222,7 @@ class Claims:
             for reply in (doorbell, answer):
                 if isinstance(reply, Exception) and not isinstance(reply, redis.exceptions.NoScriptError):
                     raise reply
-        item = bytes(doorbell[1]) if doorbell is not None and doorbell[0] == lists[0].encode() else None
+        item = None if doorbell is None else bytes(doorbell[1]) if doorbell[0] == lists[0].encode() else RECALLED
         known = not isinstance(answer, Exception)  # a restarted server has to load the script again
         return item, self._claimed(queue, answer) if known else self.claim(queue, owner)
 
@@ -364,18 +386,36 @@ class Claims:
             ("DEL", key), ("LPUSH", key, *["!"] * waits), ("PEXPIRE", key, round(ttl_seconds * 1000))
         )
 
-    def reap(self, owner_prefix: str = "", *, leases: bool = True) -> ReapCounts:
+    def look(self, owner_prefix: str, queues: Sequence[str]) -> IdleLook:
+        """Implement `Ledger.look`."""
+        key = self._server.key
+        (seconds, microseconds), looked, controls, held, *replies = self._server.transaction(
+            ("TIME",),
+            ("GET", key("looked")),
+            ("HGETALL", key("controls")),
+            ("ZRANGEBYLEX", key("held"), f"[{owner_prefix}", f"({owner_prefix}".encode() + b"\xff", "LIMIT", 0, 1),
+            *(("ZRANGE", key(name), 0, 0, "WITHSCORES") for name in _DUE),
+            *(("ZCARD", key(part, queue)) for queue in queues for part in ("queue", "named")),
+        )
+        now_seconds = int(seconds) + int(microseconds) / 1e6
+        since_seconds = math.inf if looked is None else now_seconds - int(looked) / 1000
+        due_seconds = [float(first[1]) / 1000 for first in replies[: len(_DUE)] if first]
+        return IdleLook(
+            bool(held),
+            sum(replies[len(_DUE) :]),
+            Controls.from_fields([part for pair in controls.items() for part in pair]),
+            since_seconds if since_seconds > -1.0 else math.inf,
+            max(min(due_seconds, default=math.inf) - now_seconds, 0.0),
+        )
+
+    def reap(self, *, leases: bool = True) -> ReapCounts:
         """Implement `Ledger.reap`."""
         wait_ms = round(self._server.settings.notify_retry_seconds * 1000)
-        reply = self._server.run_script("reap", wait_ms, int(leases), owner_prefix, *QUEUES)
-        *counts, claims, next_due, held, lengths, fields = reply
+        *counts, claims, next_due = self._server.run_script("reap", wait_ms, int(leases), *QUEUES)
         requeued, lost, expired, rung, prepares = counts
         ended = tuple((job_id.decode(), int(fence)) for job_id, fence in claims)
         next_due_seconds = int(next_due) / 1000 if next_due else math.inf
-        waiting, controls = dict(zip(QUEUES, lengths, strict=True)), Controls.from_fields(fields)
-        return ReapCounts(
-            requeued, lost, expired, rung, prepares, ended, next_due_seconds, bool(held), waiting, controls
-        )
+        return ReapCounts(requeued, lost, expired, rung, prepares, ended, next_due_seconds)
 
 
 def _payload_of(stored: bytes) -> bytes:

@@ -10,6 +10,7 @@
 -- <ns>:models            hash    digest -> summary (JSON)
 -- <ns>:alarms            hash    see drift_alarm.lua
 -- <ns>:alarms:cleared    hash    model -> when its last alarm was cleared (us)
+-- <ns>:recall:<probe>    list    of each living pool: ends the wait of a child, whose idle pool then reads the controls
 -- arg(1) who   arg(2) why   arg(3) evidence, '' for none   arg(4) '1' for a rollback, else ''
 -- arg(5) '1' if an alias may only point to a registered model
 -- arg(6) model whose drift alarm must stand, '' for none   arg(7) '1' to clear that alarm
@@ -85,6 +86,18 @@ for first = FIRST, #ARGV - HEADER, FIELDS do
   end
 end
 
+-- pcall: a user of an older users.acl lacks these rights; the pools read the controls a moment later then.
+local function wake_pools()
+  local names = redis.pcall('SMEMBERS', ns .. 'pools')
+  for _, name in ipairs(names.err and {} or names) do
+    local recall = ns .. 'recall:canary-' .. name
+    if redis.pcall('LLEN', recall) == 0 then
+      redis.pcall('LPUSH', recall, '!')
+      redis.pcall('PEXPIRE', recall, 10000)
+    end
+  end
+end
+
 local answer = { 'set' }
 for first = FIRST, #ARGV - HEADER, FIELDS do
   local name, value = arg(first), arg(first + 1)
@@ -111,4 +124,5 @@ if arg(7) == '1' then
   redis.call('HDEL', alarms, arg(6))
 end
 trim()
+wake_pools()
 return keep_reply(answer)

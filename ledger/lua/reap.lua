@@ -4,12 +4,10 @@
 -- Keys: all of the prelude's.
 -- arg(1) how long a queue may wait before its doorbell is rung again (ms)
 -- arg(2) '1' to end expired leases; '0' from a pool that has not reaped for a while: other pools may not have either
--- arg(3) how the names of owners begin whose running jobs the reply counts
--- arg(4..) queues
+-- arg(3..) queues
 -- Reply: {requeued, lost, expired, rung, 1 if outcomes wait for the disk or for replicas, else 0,
 --         {{id, fence}, ...} of those whose leases have expired,
---         when the next lease expires, or the next snoozed or waiting job is due, in ms from now; '' for never,
---         1 if one of the owners holds a job, else 0, {length of each queue, ...}, {control, value, ...}}
+--         when the next lease expires, or the next snoozed or waiting job is due, in ms from now; '' for never}
 
 allow_writes_when_full()
 shift_leases()
@@ -18,7 +16,7 @@ local reply = earlier_reply()
 if reply then
   return reply
 end
-local requeued, lost, expired, rung, claims, lengths = 0, 0, 0, 0, {}, {}
+local requeued, lost, expired, rung, claims = 0, 0, 0, 0, {}
 
 local max_leases = arg(2) == '1' and 1000 or 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'leases', '-inf', now_text, 'LIMIT', 0, max_leases)) do
@@ -35,11 +33,10 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'parked', '-inf', now_text
   resume(id)
 end
 settle_successors(500)
-for index = 4, #ARGV - HEADER do
+for index = 3, #ARGV - HEADER do
   local queue = arg(index)
   expired = expired + expire_overdue(queue)
-  lengths[#lengths + 1] = queue_length(queue)
-  local missing = math.min(lengths[#lengths], max_doorbells)
+  local missing = math.min(queue_length(queue), max_doorbells)
     - redis.call('LLEN', ns .. 'doorbell:' .. queue)
   local paused = redis.call('HGET', ns .. 'controls', 'pause.' .. queue) == 'on'
   -- abs: the clock may have been set back
@@ -63,7 +60,5 @@ for _, name in ipairs({ 'leases', 'parked', 'waiting' }) do
   next_due = math.min(next_due, tonumber(first[2] or '') or math.huge)
 end
 next_due = next_due < math.huge and digits(math.max(next_due - now, 0)) or ''
-local held = redis.call('ZRANGEBYLEX', ns .. 'held', '[' .. arg(3), '(' .. arg(3) .. '\255', 'LIMIT', 0, 1)
-local answer = { requeued, lost, expired, rung, prepares and 1 or 0, claims, next_due, #held, lengths,
-  redis.call('HGETALL', ns .. 'controls') }
+local answer = { requeued, lost, expired, rung, prepares and 1 or 0, claims, next_due }
 return requeued + lost + expired > 0 and keep_reply(answer) or answer

@@ -52,7 +52,7 @@ DECLARED = {
     "progress": "job:<1>",
     "purge": "quarantine:<2>",
     "quarantine": "quarantine:<1>",
-    "reap": "queue:<4+1> named:<4+1> doorbell:<4+1>",
+    "reap": "queue:<3+1> named:<3+1> doorbell:<3+1>",
     "release": "job:<5+2>",
     "renew": "job:<1+2>",
     "requeued": "job:<1> job:<2>",

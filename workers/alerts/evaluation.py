@@ -246,7 +246,9 @@ class AlertEvaluator:
 
     def __init__(self, rules: Sequence[AlertRule]) -> None:
         self._rules = rules
-        self._history = MetricHistory(name for rule in rules for name in metric_names(rule.expression))
+        self.metrics = frozenset(name for rule in rules for name in metric_names(rule.expression))
+        """The names of the metrics that the rules need."""
+        self._history = MetricHistory(self.metrics)
         self._actives: ActiveAlerts = {}
 
     def evaluate(self, reading: MetricsSnapshot, now_seconds: float) -> list[AlertTransition]:

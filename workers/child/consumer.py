@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
+from ledger.jobs.claims import RECALLED
 from ledger.ledger import Claim, Ledger
 from ledger.server.topology.addresses import read_address
 from ledger.server.topology.resolver import CHECK_SECONDS
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 # A training occupies a child, with a time limit of its own.
 _UNBATCHED_QUEUES = ("train",)
 _POLL_SECONDS = 0.1  # in a pool with several queues: between two checks of memory and shutdown
-_WAIT_SECONDS = 3.0
+_WAIT_SECONDS = 5.0
 """How long a child waits for a doorbell: the supervisor ends the wait if the child has to leave it.
 
 It bears on nothing but faults. While the process is stopped, or its machine cut off, a job may be claimed for it for as
@@ -65,6 +66,8 @@ class ChildConsumer:
                 answer_liveness_probe(self._pool, self._ledger, self._owner)
                 if serves_predictions(self._pool, self._queues()):
                     self._self_tester.test_if_due()
+            else:  # its job may have a time of its own, of which the pool learns by looking
+                self._pool.supervisor_wakeup.wake()
             if (served := self._only_queue if queue == self._pool.liveness_queue else queue) is not None:
                 self._serve_queue(served)
         except LedgerUnavailableError as unavailable:
@@ -127,13 +130,13 @@ class ChildConsumer:
                 if timeout_seconds <= 0:
                     break
             item, claims = self._ledger.claim_when_notified(queue, self._owner, timeout_seconds, recall)
-            if item not in (None, DOORBELL):
+            if item not in (None, DOORBELL, RECALLED):
                 quarantine_with(self._pool.settings.ledger)(queue, item)
             if claims:
                 return self._begun(claims)
             if self._only_queue is not None and scoreboard.take_request():
                 break
-            if item is not None:  # a job with a time before which it may not begin has been submitted
+            if item is not None:  # a control has changed, or a job with a time of its own has been submitted
                 self._pool.supervisor_wakeup.wake()
         return []
 

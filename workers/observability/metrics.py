@@ -205,10 +205,11 @@ class Metrics:
         """Replace all gauges."""
         self._collected.gauges = gauges
 
-    def values(self) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
-        """Return every value that `/metrics` shows: by name, then by its sorted labels."""
+    def values(self, names: Iterable[str] | None = None) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
+        """Return the values that `/metrics` shows, or those of some names: by name, then by its sorted labels."""
         found: dict[str, dict[tuple[tuple[str, str], ...], float]] = defaultdict(dict)
-        for family in self.registry.collect():
+        registry = self.registry if names is None else self.registry.restricted_registry(names)
+        for family in registry.collect():
             for sample in family.samples:
                 found[sample.name][tuple(sorted(sample.labels.items()))] = sample.value
         return found

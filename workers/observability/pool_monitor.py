@@ -186,7 +186,7 @@ class PoolMonitor:
         found = gauge_values(self._pool, self._queues, self._query_ledger(), children, checks, snapshot.silent_seconds)
         self._metrics.publish(found)
         with self._alert_errors.caught():
-            for change in self._alerts.evaluate(self._metrics.values(), time.monotonic()):
+            for change in self._alerts.evaluate(self._metrics.values(self._alerts.metrics), time.monotonic()):
                 self._report(change)
         self._collected_seconds = time.monotonic()
         self._collected.set()

@@ -58,21 +58,23 @@ IDLE_MEMORY_SECONDS = 5.0
 next job has begun."""
 IDLE_INSPECTION_SECONDS = 60.0
 """How often an idle pool is inspected in full: index entries of expired records are removed then."""
+REAP_FRACTION = 0.5
+"""Age of the last reap at which an idle pool reaps, in parts of the longest time between two of its ticks."""
 _MAX_MISSED_HEARTBEATS = 4  # missed heartbeats after which a pool counts as gone
 
 
 def max_idle_seconds(settings: WorkerSettings) -> float:
     """Return the longest time between two ticks of an idle pool.
 
-    Leases that expire and jobs that become due have times of their own; what bears this time: a lost doorbell that is
-    rung again, a control of the operator. Of the time between two ticks at most a fifth of a lease counts (shift_leases
-    in prelude.lua), and heartbeats and liveness probes are sent by ticks.
+    Leases that expire and jobs that become due have times of their own, and a control that changes ends the wait. What
+    bears this time: a doorbell that was lost is rung again, by the first pool that looks. Of the time between two ticks
+    at most a fifth of a lease counts (shift_leases in prelude.lua); heartbeats and liveness probes are sent by ticks.
     """
     return min(
         settings.supervisor_idle_interval_seconds,
         settings.ledger.lease_seconds / 5,
-        settings.heartbeat_seconds / 2,
-        settings.liveness_probe_seconds / 5,
+        settings.heartbeat_seconds,
+        settings.liveness_probe_seconds / 2,
     )
 
 
@@ -92,7 +94,7 @@ class Supervisor:
         self._closing_since: float | None = None
         self._heartbeat_seconds = -float("inf")
         self._announced_children: set[int] = set()
-        self._reaped_seconds = -float("inf")
+        self._reached_seconds = -float("inf")
         self._unsettled_seconds: dict[bytes, float] = {}
         self._watchdog = Watchdog(pool)
         self._started_seconds = time.monotonic()
@@ -107,6 +109,7 @@ class Supervisor:
         self._measured_seconds = self._inspected_seconds = -float("inf")
         self._applied_controls = pool.controls
         self._may_wait = True
+        self._waiting = 0  # jobs in the pool's queues, also in those that it may not claim from
         self._idle_seconds = 0.0  # how long the next tick may wait; 0: the pool is not idle
 
     def start(self) -> None:
@@ -179,14 +182,19 @@ class Supervisor:
         due = now_seconds - self._inspected_seconds >= IDLE_INSPECTION_SECONDS
         if self._ledger is None or due or not self._is_idle(children.values()):
             return False
-        reaped = self._reap(self._ledger)
-        if reaped.controls != self._pool.controls:
-            self._pool.controls = reaped.controls
+        seen = self._ledger.look(f"{self._pool.name}/", self._queues)
+        if seen.controls != self._pool.controls:
+            self._pool.controls = seen.controls
             return False
-        if reaped.holds or any(map(reaped.waiting.get, self._queues)):
+        if seen.holds or seen.waiting:
             return False
+        next_due_seconds = seen.next_due_seconds
+        # One pool of the fleet is enough: the first that looks after the interval.
+        if seen.reaped_seconds > REAP_FRACTION * self._max_idle_seconds or not next_due_seconds:
+            next_due_seconds = self._reap(self._ledger).next_due_seconds
+        self._reached_seconds = time.monotonic()
         self._announce_and_probe(self._ledger, children, now_seconds)
-        self._idle_seconds = self._idle_for(children.values(), reaped)
+        self._idle_seconds = self._idle_for(children.values(), next_due_seconds)
         return True
 
     def _sync_with_ledger(self, children: dict[int, ChildSnapshot], now_seconds: float, *, closing: bool) -> None:
@@ -213,8 +221,8 @@ class Supervisor:
         self._free_dead_slots(held.values(), children)
         reaped = self._reap(self._ledger)
         self._announce_and_probe(self._ledger, children, now_seconds)
-        if not held and not changed and not any(map(reaped.waiting.get, self._queues)):
-            self._idle_seconds = self._idle_for(children.values(), reaped)
+        if not held and not changed and not self._waiting:
+            self._idle_seconds = self._idle_for(children.values(), reaped.next_due_seconds)
         if not self._idle_seconds:
             self._pool.maintain()
         self._applied_controls = controls
@@ -244,8 +252,8 @@ class Supervisor:
             ledger.recall(self._pool.liveness_queue, idle, self._pool.settings.liveness_probe_seconds)
         self._may_wait = may_wait
 
-    def _idle_for(self, children: Collection[ChildSnapshot], reaped: ReapCounts) -> float:
-        return min(self._max_idle_seconds, reaped.next_due_seconds) if self._is_idle(children) else 0.0
+    def _idle_for(self, children: Collection[ChildSnapshot], next_due_seconds: float) -> float:
+        return min(self._max_idle_seconds, next_due_seconds) if self._is_idle(children) else 0.0
 
     def _is_idle(self, children: Collection[ChildSnapshot]) -> bool:
         """Return True if no child of the pool works, none is awaited, and there is nothing to decide."""
@@ -266,10 +274,10 @@ class Supervisor:
 
         Leaves expired leases alone if this pool was itself silent for as long as a lease.
         """
-        since_seconds = time.monotonic() - self._reaped_seconds
+        since_seconds = time.monotonic() - self._reached_seconds
         leases = since_seconds < self._pool.settings.ledger.lease_seconds
-        reaped = ledger.reap(f"{self._pool.name}/", leases=leases)
-        self._reaped_seconds = time.monotonic()
+        reaped = ledger.reap(leases=leases)
+        self._reached_seconds = time.monotonic()
         if reaped.prepares:
             self._confirmer.start()
         if self._pool.tracing is not None:
@@ -385,7 +393,7 @@ class Supervisor:
         Only the time in which the ledger was reachable counts.
         """
         passed_seconds = min(
-            time.monotonic() - self._reaped_seconds, 2 * self._pool.settings.supervisor_interval_seconds
+            time.monotonic() - self._reached_seconds, 2 * self._pool.settings.supervisor_interval_seconds
         )
         waiting = {child.slot.token: child.slot for child in children if child.alive and child.slot.handler_ended}
         self._unsettled_seconds = {token: self._unsettled_seconds.get(token, 0.0) + passed_seconds for token in waiting}
@@ -404,6 +412,7 @@ class Supervisor:
     def _total_backlog(self, ledger: Ledger) -> QueueBacklog:
         """Return the total backlog of the queues that this pool may claim from."""
         queues = ledger.queue_stats.backlog().queues
+        self._waiting = sum(queues[queue].waiting for queue in self._queues)
         ours = [queues[queue] for queue in self._queues if self._may_claim(queue)]
         waiting = sum(queue.waiting for queue in ours)
         return QueueBacklog(waiting, max((queue.oldest_seconds for queue in ours), default=0.0), 0)

@@ -40,7 +40,7 @@ from producer.settings import (
     make_data_folder,
 )
 
-LOOK_SECONDS = 10.0
+LOOK_SECONDS = 60.0
 """Longest time between two looks. Signals and ends of processes are noticed at once; a look finds a server that lives
 and is not at its address any more."""
 HOST_VARIABLE = "CORNERMAN_GATEWAY_HOST"
