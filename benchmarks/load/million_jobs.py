@@ -8,9 +8,10 @@ A pool that predicts, one that monitors and a gateway run all the time. The rete
 the state in which as much expires as comes.
 
 Memory, open files and threads are sampled. Of each the second half of the run is judged: a memory is flat if a line
-fitted through it changes by at most 5%; of files and threads the last quarter has no more than the quarter before. The
-exit code is 1 if something grows, if an outcome is missing, or if a key has an unlisted pattern. Figures of the process
-of the server are left out while it writes its append-only file again.
+fitted through it changes by at most 5%; of files and threads the last quarter has no more than the quarter before, but
+for a file that is open in one or two samples. The exit code is 1 if something grows, if an outcome is missing, or if a
+key has an unlisted pattern. Figures of the process of the server are left out while it writes its append-only file
+again.
 """
 
 from __future__ import annotations

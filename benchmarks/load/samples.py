@@ -13,6 +13,8 @@ import psutil
 
 MAX_GROWTH = 0.05
 """How much a memory may change over the second half of a run, as a share of its mean there."""
+LASTING = 3
+"""How many successive samples a value has to last for to count as one that stays."""
 _MB = 2**20
 
 Processes = Callable[[], Iterable[int]]
@@ -34,7 +36,7 @@ class Course(NamedTuple):
     """One figure over the second half of a run.
 
     `growth` is the change of a line fitted through it, as a share of its mean; `before` and `after` are the medians of
-    its third and its last quarter, `most` the largest values there.
+    its third and its last quarter, `most` the largest values there that last for LASTING samples.
     """
 
     before: float
@@ -69,7 +71,13 @@ def second_half(times: Sequence[float], values: Sequence[float]) -> Course:
     slope, _ = linear_regression([time for time, _ in pairs], [value for _, value in pairs])
     mean = fmean(value for _, value in pairs)
     growth = slope * (end - middle) / mean if mean else 0.0
-    return Course(median(third), median(fourth), max(third), max(fourth), growth)
+    return Course(median(third), median(fourth), _lasting_maximum(third), _lasting_maximum(fourth), growth)
+
+
+def _lasting_maximum(values: Sequence[float]) -> float:
+    """Return the largest value that lasts: a process that reads a file has a handle more for a moment."""
+    width = min(LASTING, len(values))
+    return max(min(values[first : first + width]) for first in range(len(values) - width + 1))
 
 
 @dataclass

@@ -34,9 +34,12 @@ def test_one_peak_is_no_growth_and_a_step_is() -> None:
     assert not second_half(TIMES, step).flat
 
 
-@pytest.mark.parametrize(("place", "no_more"), [(60, True), (90, False)])
-def test_a_count_may_be_higher_before_the_last_quarter_only(place: int, no_more: bool) -> None:
-    counts = [20.0 + (1.0 if time == place else 0.0) for time in TIMES]
+@pytest.mark.parametrize(
+    ("first", "last", "no_more"),
+    [(60, 100, True), (60, 62, True), (90, 100, False), (90, 92, False), (98, 100, False), (90, 91, True)],
+)
+def test_a_count_that_lasts_may_be_higher_before_the_last_quarter_only(first: int, last: int, no_more: bool) -> None:
+    counts = [20.0 + (1.0 if first <= time <= last else 0.0) for time in TIMES]
     assert second_half(TIMES, counts).no_more is no_more
 
 
