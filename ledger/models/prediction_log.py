@@ -20,6 +20,8 @@ from ledger.contracts.lazy_decoder import LazyDecoder
 from ledger.contracts.prediction_record import PredictionRecord
 from ledger.server.server import Server, to_datetime
 
+DAYS_AT_ONCE = 4
+"""How many days are in one reply, which the server holds as a whole: at most some MB, however long the log is."""
 _decoder: LazyDecoder[PredictionRecord] = LazyDecoder(PredictionRecord)
 
 
@@ -39,12 +41,11 @@ class PredictionLog:
         days = self._server.execute(
             "ZRANGEBYSCORE", self._server.key("journal"), "-inf" if since is None else since.toordinal(), "+inf"
         )
-        pages = (
-            self._server.transaction(*(("HGETALL", self._server.key("journal", day.decode())) for day in days))
-            if days
-            else []
-        )
-        entries = [_read(value) for page in pages for value in page.values()]
+        entries: list[PredictionRecord] = []
+        for first in range(0, len(days), DAYS_AT_ONCE):
+            keys = [self._server.key("journal", day.decode()) for day in days[first : first + DAYS_AT_ONCE]]
+            for page in self._server.transaction(*(("HGETALL", key) for key in keys)):
+                entries += [_read(value) for value in page.values()]
         return sorted(entries, key=lambda entry: (entry.day, entry.fighters, entry.model, entry.role))
 
 

@@ -9,6 +9,7 @@ from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.prediction_record import MAX_DAY_ENTRIES, PredictionInterval, PredictionPage, PredictionRecord
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Claim, Ledger, LedgerSettings, Settlement
+from ledger.models.prediction_log import DAYS_AT_ONCE
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.5)
 START = datetime(2099, 1, 3, 3, 30, tzinfo=UTC)
@@ -123,3 +124,11 @@ def test_reading_from_a_day_on(ledger: Ledger, since: date | None, days: int) ->
         start = START + timedelta(days=number)
         settle(ledger, claimed(ledger, str(number)), entry(0.5, day=start.date()), start=start)
     assert len(ledger.prediction_log.entries(since)) == days
+
+
+def test_a_log_of_more_days_than_one_reply_has_is_read_whole_and_in_order(ledger: Ledger) -> None:
+    days = [DAY + timedelta(days=number) for number in range(2 * DAYS_AT_ONCE + 1)]
+    for day in reversed(days):
+        settle(ledger, claimed(ledger, str(day)), entry(0.5, day=day), START + (day - DAY))
+    assert [noted.day for noted in ledger.prediction_log.entries()] == days
+    assert [noted.day for noted in ledger.prediction_log.entries(days[-2])] == days[-2:]
