@@ -16,7 +16,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 import psutil
@@ -37,8 +37,24 @@ _EVENT = b"\nevent: outcome\n"
 _BATCH = 500
 
 
+class Followed(NamedTuple):
+    """What a gateway needed from the first outcome on until every follower had seen the last."""
+
+    grown_kb: float
+    cpu_seconds: float
+    seconds: float
+
+
 def measure(*, followers: int = 2000, outcomes: int = 10_000) -> list[Row]:
     """Measure the resident memory of the gateway without followers and its peak with them."""
+    seen = observe(followers=followers, outcomes=outcomes)
+    note = f"{followers:,} followers saw each of {outcomes:,} outcomes within {seen.seconds:.0f} s; {COMMAND}"
+    each = seen.grown_kb / followers
+    return [Row("memory of a follower, against the limit", "kB", (LIMIT_KB,), (max(each, 0.1),), 1.0, False, note)]
+
+
+def observe(*, followers: int, outcomes: int) -> Followed:
+    """Let a gateway serve followers while outcomes come."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = stack.enter_context(EmbeddedServer(folder / "server")).url
@@ -55,19 +71,17 @@ def measure(*, followers: int = 2000, outcomes: int = 10_000) -> list[Row]:
         )
         child.start()
         _expect(here, "open")
-        started = time.perf_counter()
+        started, used = time.perf_counter(), sum(process.cpu_times()[:2])
         _settle(ledger, outcomes)
         peak = before
         while not here.poll(0.05):
             peak = max(peak, process.memory_info().rss)
         seen = here.recv()
-        seconds = time.perf_counter() - started
+        seconds, cpu_seconds = time.perf_counter() - started, sum(process.cpu_times()[:2]) - used
         child.join()
     if seen != [outcomes] * followers:
         raise RuntimeError(f"followers saw {min(seen)} to {max(seen)} of {outcomes} outcomes")
-    note = f"{followers:,} followers saw each of {outcomes:,} outcomes within {seconds:.0f} s; {COMMAND}"
-    each = (peak - before) / 1024 / followers
-    return [Row("memory of a follower, against the limit", "kB", (LIMIT_KB,), (max(each, 0.1),), 1.0, False, note)]
+    return Followed((peak - before) / 1024, cpu_seconds, seconds)
 
 
 def _settle(ledger: Ledger, outcomes: int) -> None:

@@ -1,0 +1,1 @@
+"""How cost grows with followers, with callers that wait, and with the prediction log."""
