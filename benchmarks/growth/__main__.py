@@ -1,6 +1,6 @@
 """How cost grows with followers, with callers that wait, and with the prediction log.
 
-    python -m benchmarks.growth [followers] [waits] [journal] [--at-most N] [--json]
+    python -m benchmarks.growth [followers] [waits] [predictions] [--at-most N] [--json]
 
 Prints for each size the cost of all together, and the exponent of the step from the size before: 1 if the cost grows as
 the size, 0 if it does not grow. Steps above 1.1 are bold.
@@ -13,13 +13,13 @@ import json
 import sys
 from collections.abc import Sequence
 
-from benchmarks.growth import journal, stream_followers, waiting_callers
+from benchmarks.growth import logged_predictions, stream_followers, waiting_callers
 from benchmarks.growth.steps import table
 
 MEASURED = {
     "followers": (stream_followers.measure, stream_followers.SIZES),
     "waits": (waiting_callers.measure, waiting_callers.SIZES),
-    "journal": (journal.measure, journal.SIZES),
+    "predictions": (logged_predictions.measure, logged_predictions.SIZES),
 }
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 SUPERLINEAR = 1.1
 """Above this exponent a step is marked; below, a cost that grows by a quarter more than its size tenfold is noise."""
 RESOLUTION_MS, RESOLUTION_MB = 10.0, 1.0
-"""Smaller costs cannot be told apart: processor times of other processes, and memory, count as these."""
+"""Smaller costs cannot be distinguished: processor times of other processes, and memory, count as these."""
 
 
 class Step(NamedTuple):

@@ -22,11 +22,11 @@ def test_a_step_that_grows_faster_than_the_size_is_bold() -> None:
 def test_what_cannot_be_measured_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["followers", "weight"])
-    assert "'weight' is none of followers, waits, journal" in capsys.readouterr().err
+    assert "'weight' is none of followers, waits, predictions" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["waits", "journal"])
+@pytest.mark.parametrize("what", ["waits", "predictions"])
 def test_the_smallest_sizes_are_measured(what: str, capsys: pytest.CaptureFixture[str]) -> None:
     main([what, "--at-most", "10"])
     assert "| 1 |" in capsys.readouterr().out
