@@ -34,6 +34,8 @@ from ledger.settings import LedgerSettings
 
 DOORBELL_TASK = "cornerman.doorbell"
 RETRY_SECONDS = 1.0
+PAUSED_POP_SECONDS = 1
+"""How long a pop waits at the server while a queue is paused. A queue that is resumed is waited for after that time."""
 DOORBELL = b"!"  # the item that the ledger's scripts push
 
 
@@ -122,9 +124,11 @@ class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._queue_cycle = _ConsumableQueues(self.may_consume)
+        self._consumed: set[str] = set()  # also those that are paused now
 
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
         """Consume without acknowledgements, whatever the consumer asks for."""
+        self._consumed.add(queue)
         return super().basic_consume(queue, True, *args, **kwargs)
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
@@ -139,6 +143,11 @@ class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
             self._in_poll.disconnect()
             self._in_poll = None
         super().close()
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        """Begin a pop, a shorter one while a queue is paused: a pop does not wait for what is resumed meanwhile."""
+        paused = not all(queue in self.active_queues and self.may_consume(queue) for queue in self._consumed)
+        super()._brpop_start(PAUSED_POP_SECONDS if paused and timeout is None else timeout)
 
     def _queue_bind(self, *args: Any) -> None:
         """Write no bindings: nothing is published through Celery."""
