@@ -21,6 +21,7 @@ from ledger.contracts.job_state import JobState, Outcome
 from producer.async_client import AsyncClient
 from producer.client import existing_status
 
+NOW = "$"
 _PLACE = re.compile(r"\$|[0-9]{1,18}(-[0-9]{1,18})?")
 LastEventId = Annotated[str | None, HeaderParameter(name="Last-Event-ID", description="The place of the last event.")]
 Kind = Annotated[str | None, Parameter(max_length=60, description="Only outcomes of this kind of job.")]
@@ -67,6 +68,7 @@ async def list_outcomes(
 @get("/v1/outcomes/events", opt={"role": Role.READER})
 async def follow_outcomes(
     feed: OutcomeFeed,
+    client: AsyncClient,
     last_event_id: LastEventId = None,
     after: Annotated[str, Parameter(description="Place after which to begin; $: now, 0: the oldest.")] = "$",
     kind: Kind = None,
@@ -75,7 +77,10 @@ async def follow_outcomes(
 ) -> EventStream:
     """Send outcomes as server-sent events; the id of an event is its place in the stream."""
     wanted = OutcomeFilter(kind=kind, card=card, state=outcome_state)
-    return EventStream(feed.follow(_checked(last_event_id or after), EVERYTHING if wanted == EVERYTHING else wanted))
+    place = _checked(last_event_id or after)
+    if place == NOW:  # read before the response begins: a reader that has its head misses no later outcome
+        place = await client.ledger.latest_place()
+    return EventStream(feed.follow(place, EVERYTHING if wanted == EVERYTHING else wanted))
 
 
 @get("/v1/jobs/{job_id:str}/events", opt={"role": Role.READER})

@@ -109,14 +109,14 @@ class OutcomeFeed:
         self._announce()
 
     async def follow(self, after: str, wanted: OutcomeFilter = EVERYTHING) -> AsyncGenerator[bytes, None]:
-        """Yield chunks of events after a place of the stream ("$": from now on), and heartbeats.
+        """Yield chunks of events after a place of the stream, and heartbeats.
 
-        Raises JobRefusedError if `after` is no place.
+        Raises ValueError if `after` is no place.
         """
         self.followers += 1
         try:
             index: int | None = None
-            place = read_place(await self._client.ledger.latest_place() if after == "$" else after)
+            place = read_place(after)
             while not self.closed:
                 if index is None or index < self._dropped:  # behind what is kept
                     index = self._index_after(place)

@@ -52,6 +52,15 @@ def test_outcomes_come_as_they_are_settled(http: httpx.Client, gateway_ledger: L
     assert outcome == gateway_ledger.outcome(jobs[0])
 
 
+def test_a_reader_that_has_the_head_of_the_response_misses_nothing(http: httpx.Client, gateway_ledger: Ledger) -> None:
+    for _ in range(30):
+        gateway_ledger.submit(CheckHealth(model=uuid.uuid4().hex))
+        (claim,) = gateway_ledger.claim("predict", "test#1", 1)
+        with open_events(http, "/v1/outcomes/events") as events:
+            assert gateway_ledger.settle(claim, REPORT)
+            assert next(events).data["job_id"] == claim.job_id
+
+
 def test_a_reader_that_comes_back_misses_nothing(http: httpx.Client, gateway_ledger: Ledger) -> None:
     with open_events(http, "/v1/outcomes/events") as events:
         settle(gateway_ledger, 1)
