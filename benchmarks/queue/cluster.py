@@ -141,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--turns", type=int, default=15)
     given = parser.parse_args(arguments)
     [row] = rows = measure(turns=given.turns)
     print(json.dumps(document(rows), indent=1) if given.json else table(rows))
