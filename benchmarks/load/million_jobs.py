@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import tempfile
@@ -311,6 +312,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--plot", type=Path, metavar="FILE")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
+    for option, value in (("--jobs", given.jobs), ("--rate", given.rate), ("--retention", given.retention)):
+        if not 0 < value < math.inf:
+            parser.error(f"argument {option}: {value:g} is not a number above 0")
     run = measure(given.jobs, given.rate, given.retention)
     if given.plot is not None:
         write_plot(run.samples, given.plot, f"{run.submitted:,} jobs in {run.seconds / 60:.0f} minutes")
