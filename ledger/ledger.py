@@ -14,7 +14,7 @@ from ledger.durability.outcomes import OutcomeConfirmation
 from ledger.feeds.feed_store import Feeds
 from ledger.jobs.card_answers import CardAnswers
 from ledger.jobs.chains import Chains
-from ledger.jobs.claims import Claim, Claims, IdleLook, ReapCounts, RunningJob, Settlement, SettleResult
+from ledger.jobs.claims import Claim, Claims, IdleLook, ReapCounts, Recalled, RunningJob, Settlement, SettleResult
 from ledger.jobs.conditions import SubmitConditions
 from ledger.jobs.dead_letters import DeadLetter, DeadLetters
 from ledger.jobs.job_audit import JobAudit
@@ -384,12 +384,12 @@ class Ledger:
 
     def claim_when_notified(
         self, queue: str, owner: str, timeout_seconds: float, recall: str = ""
-    ) -> tuple[bytes | None, list[Claim]]:
+    ) -> tuple[bytes | Recalled | None, list[Claim]]:
         """Wait for a doorbell of a queue and claim one job when it rings, or at the end of the timeout.
 
         Returns the item of the doorbell list (None after the timeout) and the claim. The server claims when the
         doorbell is popped, which saves a round trip. `Ledger.recall` of the name `recall` ends the wait early, too; the
-        item is empty then.
+        item is `RECALLED` then.
         """
         return self._claims.claim_when_notified(queue, owner, timeout_seconds, recall)
 

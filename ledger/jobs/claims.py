@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,8 +31,6 @@ else:
     from ledger.server import lazy_redis as redis
 
 MAX_CLAIM_SIZE = 1_000  # in one claim, so that no script blocks the server for long
-RECALLED = b""
-"""What a wait for a doorbell returns if it was recalled."""
 _TOO_NEW = -1
 _DUE = ("leases", "parked", "waiting")  # sets that are scored by the time of the server at which a reap has to look
 _NAMES = (CHAMPION, CHALLENGER)  # resolved with each claim: nearly every card asks for one of them
@@ -198,6 +196,15 @@ class IdleLook(Struct, frozen=True):
     next_due_seconds: float
 
 
+class Recalled(Enum):
+    """What a wait returns in place of an item if it was recalled: a stranger's item can be any bytes, also none."""
+
+    RECALLED = "recalled"
+
+
+RECALLED = Recalled.RECALLED
+
+
 class Claims:
     """Claims of jobs under a lease, and the ways in which a claim ends."""
 
@@ -210,7 +217,7 @@ class Claims:
 
     def claim_when_notified(
         self, queue: str, owner: str, timeout_seconds: float, recall: str = ""
-    ) -> tuple[bytes | None, list[Claim]]:
+    ) -> tuple[bytes | Recalled | None, list[Claim]]:
         """Implement `Ledger.claim_when_notified`."""
         lists = [self._server.key("doorbell", queue), *([self._server.key("recall", recall)] if recall else [])]
         with self._server.translate_errors():
@@ -222,7 +229,9 @@ class Claims:
             for reply in (doorbell, answer):
                 if isinstance(reply, Exception) and not isinstance(reply, redis.exceptions.NoScriptError):
                     raise reply
-        item = None if doorbell is None else bytes(doorbell[1]) if doorbell[0] == lists[0].encode() else RECALLED
+        item: bytes | Recalled | None = None
+        if doorbell is not None:
+            item = bytes(doorbell[1]) if doorbell[0] == lists[0].encode() else RECALLED
         known = not isinstance(answer, Exception)  # a restarted server has to load the script again
         return item, self._claimed(queue, answer) if known else self.claim(queue, owner)
 

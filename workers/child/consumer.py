@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
-from ledger.jobs.claims import RECALLED
 from ledger.ledger import Claim, Ledger
 from ledger.server.topology.addresses import read_address
 from ledger.server.topology.resolver import CHECK_SECONDS
@@ -130,7 +129,7 @@ class ChildConsumer:
                 if timeout_seconds <= 0:
                     break
             item, claims = self._ledger.claim_when_notified(queue, self._owner, timeout_seconds, recall)
-            if item not in (None, DOORBELL, RECALLED):
+            if isinstance(item, bytes) and item != DOORBELL:
                 quarantine_with(self._pool.settings.ledger)(queue, item)
             if claims:
                 return self._begun(claims)

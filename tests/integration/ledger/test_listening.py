@@ -10,6 +10,7 @@ import pytest
 from ledger.contracts.failures import LedgerUnavailableError
 from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
+from ledger.jobs.claims import RECALLED
 from ledger.ledger import Ledger
 
 OWNER = "n#1/1"
@@ -50,9 +51,15 @@ def test_one_job_is_claimed_and_the_rest_left_to_others(ledger: Ledger) -> None:
     assert [(claim.job_id, claim.queue_length) for claim in claims] == [("one", 1)]
 
 
-def test_an_odd_item_is_handed_over(ledger: Ledger) -> None:
-    ledger.server.execute("LPUSH", ledger.server.key("doorbell", "predict"), "odd")
-    assert ledger.claim_when_notified("predict", OWNER, 1.0) == (b"odd", [])
+@pytest.mark.parametrize("odd", [b"odd", b""])
+def test_an_odd_item_is_handed_over(ledger: Ledger, odd: bytes) -> None:
+    ledger.server.execute("LPUSH", ledger.server.key("doorbell", "predict"), odd)
+    assert ledger.claim_when_notified("predict", OWNER, 1.0, "probe") == (odd, [])
+
+
+def test_a_recall_is_told_from_every_item(ledger: Ledger) -> None:
+    ledger.recall("probe", 1, 10.0)
+    assert ledger.claim_when_notified("predict", OWNER, 1.0, "probe") == (RECALLED, [])
 
 
 def test_a_server_that_forgot_the_scripts_is_sent_them_again(ledger: Ledger) -> None:
@@ -66,6 +73,7 @@ def test_a_list_of_another_type_is_an_error_and_not_silence(ledger: Ledger) -> N
     ledger.server.execute("SET", ledger.server.key("doorbell", "predict"), "no list")
     with pytest.raises(Exception, match="WRONGTYPE"):
         ledger.claim_when_notified("predict", OWNER, 0.01)
+    ledger.server.execute("DEL", ledger.server.key("doorbell", "predict"))  # at the end the types of keys are checked
 
 
 def test_a_connection_that_is_cut_loses_no_job(ledger: Ledger, until: Callable[..., None]) -> None:
