@@ -181,7 +181,7 @@ class ProductionXGBoostTrainer:
         test_won = _check_labels(y_test, "y_test", len(test), both=False)
         limits.check("the end of the checks of the input")
         dtrain = xgb.QuantileDMatrix(train, won, feature_names=names, max_bin=config.max_bin, nthread=config.n_jobs)
-        held_out = ValidationSet(xgb.DMatrix(test, feature_names=names, nthread=config.n_jobs), test_won)
+        held_out = ValidationSet(test, test_won)
         boosted = boost(dtrain, held_out, config, limits)
         model = XGBoostModel(boosted.booster, tuple(names), config.allow_missing)
         p = model.predict_proba(test)[:, 1]

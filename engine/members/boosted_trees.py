@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from scipy.special import expit, logit
 from engine.arrays import Array, Floats
 from engine.errors import ValidationError
 from engine.members.feature_bins import BinEdges
-from engine.members.flat_trees import FlatTrees, TreeNodes, join_trees, level_order
+from engine.members.flat_trees import FlatTrees, TreeNodes, level_order
 
 if TYPE_CHECKING:
     import xgboost as xgb
@@ -50,20 +50,11 @@ class FlatBoosters:
         ValidationError
             If the model is of another kind, or was trained on other cuts.
         """
-        learner = json.loads(bytes(booster.save_raw("json")))["learner"]
-        kind = (learner["objective"]["name"], learner["gradient_booster"]["name"])
-        if kind != (_OBJECTIVE, "gbtree"):
-            raise ValidationError(f"only gbtree models with {_OBJECTIVE} can be converted, this one is {kind}")
-        trees = [_ParsedTree.of(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
+        trees = ParsedTrees.of(booster)
         if cuts is None:
-            columns = np.concatenate([tree.column[tree.inner] for tree in trees])
-            thresholds = np.concatenate([tree.condition[tree.inner] for tree in trees])
-            cuts = BinEdges.from_thresholds(columns, thresholds, booster.num_features())
-        base = float(learner["learner_model_param"]["base_score"].strip("[]"))
-        return cls(
-            FlatTrees.pack(cuts, join_trees([tree.to_nodes(cuts) for tree in trees])),
-            np.array([logit(np.float64(base))]),
-        )
+            inner = trees.left >= 0
+            cuts = BinEdges.from_thresholds(trees.column[inner], trees.condition[inner], booster.num_features())
+        return cls(FlatTrees.pack(cuts, trees.to_nodes(cuts)), np.array([logit(np.float64(trees.base_score))]))
 
     @classmethod
     def concatenate(cls, sequence: Sequence[FlatBoosters]) -> FlatBoosters:
@@ -105,45 +96,79 @@ class FlatBoosters:
         return cls(FlatTrees.from_arrays(cuts, rest), base)
 
 
-@dataclass(frozen=True)
-class _ParsedTree:
-    """One tree as XGBoost writes it; at a leaf, `condition` is its value."""
+@dataclass(frozen=True, eq=False)
+class ParsedTrees:
+    """The trees of one XGBoost model as XGBoost writes them, one behind the other.
 
-    left: NDArray[np.int64]
-    right: NDArray[np.int64]
-    column: NDArray[np.int64]
-    condition: NDArray[np.float32]
-    missing_left: NDArray[np.bool_]
+    Attributes
+    ----------
+    left, right
+        Children among all nodes here; negative at a leaf.
+    column
+        Feature that an inner node splits.
+    condition
+        Threshold of an inner node, value of a leaf.
+    missing_left
+        True if a missing value goes left.
+    starts
+        Root of each tree.
+    base_score
+        Probability that the trees start from.
+    """
+
+    left: NDArray[np.int64]  # (N,)
+    right: NDArray[np.int64]  # (N,)
+    column: NDArray[np.int64]  # (N,)
+    condition: NDArray[np.float32]  # (N,)
+    missing_left: NDArray[np.bool_]  # (N,)
+    starts: NDArray[np.int64]  # (trees,)
+    base_score: float
 
     @classmethod
-    def of(cls, tree: Mapping[str, Any]) -> _ParsedTree:
-        return cls(
-            np.array(tree["left_children"], dtype=np.int64),
-            np.array(tree["right_children"], dtype=np.int64),
-            np.array(tree["split_indices"], dtype=np.int64),
-            np.array(tree["split_conditions"], dtype=np.float32),
-            np.array(tree["default_left"], dtype=np.bool_),
-        )
+    def of(cls, booster: xgb.Booster) -> ParsedTrees:
+        """Return the trees of a model. Raises ValidationError if it is not a binary one of trees."""
+        learner = json.loads(bytes(booster.save_raw("json")))["learner"]
+        kind = (learner["objective"]["name"], learner["gradient_booster"]["name"])
+        if kind != (_OBJECTIVE, "gbtree"):
+            raise ValidationError(f"only gbtree models with {_OBJECTIVE} can be converted, this one is {kind}")
+        trees = learner["gradient_booster"]["model"]["trees"]
 
-    @property
-    def inner(self) -> NDArray[np.bool_]:
-        return self.left >= 0
+        def joined(name: str, dtype: type[np.generic]) -> Array:
+            return np.array([number for tree in trees for number in tree[name]], dtype=dtype)
+
+        sizes = [len(tree["left_children"]) for tree in trees]
+        starts = np.cumsum([0, *sizes])[:-1]
+        left, right = joined("left_children", np.int64), joined("right_children", np.int64)
+        before = np.repeat(starts, sizes) * (left >= 0)
+        return cls(
+            left + before,
+            right + before,
+            joined("split_indices", np.int64),
+            joined("split_conditions", np.float32),
+            joined("default_left", np.bool_),
+            starts,
+            float(learner["learner_model_param"]["base_score"].strip("[]")),
+        )
 
     def to_nodes(self, cuts: BinEdges) -> TreeNodes:
         """Return the nodes, siblings next to each other, level by level; nodes that XGBoost has pruned are left out."""
-        levels = level_order(self.left, self.right)
-        old = np.concatenate(levels)
+        levels = level_order(self.left, self.right, self.starts)
+        tree = np.searchsorted(self.starts, np.concatenate(levels), side="right")
+        old = np.concatenate(levels)[np.argsort(tree, kind="stable")]
         new = np.zeros(len(self.left), dtype=np.int64)
         new[old] = np.arange(old.size)
-        inner = self.inner[old]
+        inner = self.left[old] >= 0
         position = np.zeros(old.size, dtype=np.int64)
         position[inner] = cuts.cut_indices(self.column[old][inner], self.condition[old][inner])
+        depths = np.zeros(len(self.starts), dtype=np.int64)
+        for depth, level in enumerate(levels):
+            depths[np.searchsorted(self.starts, level, side="right") - 1] = depth
         return TreeNodes(
             column=self.column[old] * inner,
             cut=position,
             missing_left=self.missing_left[old] & inner,
             left=np.where(inner, new[self.left[old]], np.arange(old.size)),
             value=np.where(inner, 0.0, self.condition[old].astype(np.float64)),
-            starts=np.array([0]),
-            depths=np.array([len(levels) - 1]),
+            starts=new[self.starts],
+            depths=depths,
         )

@@ -213,9 +213,9 @@ def _ends(arrays: NamedArrays, trees_before: int) -> Array:
     return np.asarray(arrays["first"][1:] + trees_before)
 
 
-def level_order(left: NDArray[np.int64], right: NDArray[np.int64]) -> list[NDArray[np.intp]]:
-    """Return the nodes of one tree level by level, siblings next to each other; children are negative at leaves."""
-    levels = [np.zeros(1, dtype=np.intp)]
+def level_order(left: NDArray[np.int64], right: NDArray[np.int64], roots: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the nodes of trees level by level, siblings next to each other; children are negative at leaves."""
+    levels = [roots]
     while (inner := levels[-1][left[levels[-1]] >= 0]).size:
         levels.append(np.column_stack([left[inner], right[inner]]).ravel())
     return levels

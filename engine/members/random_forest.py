@@ -194,7 +194,7 @@ def _first(nodes: int, space: Array) -> Array:
 
 def _convert_tree(tree: Tree, cuts: BinEdges) -> TreeNodes:
     """Return one scikit-learn tree with siblings next to each other, level by level."""
-    levels = level_order(tree.children_left, tree.children_right)
+    levels = level_order(tree.children_left, tree.children_right, np.zeros(1, np.int64))
     old = np.concatenate(levels)
     new = np.empty_like(old)
     new[old] = np.arange(old.size)

@@ -197,6 +197,24 @@ def test_a_replica_is_that_of_repeated_rows() -> None:
     np.testing.assert_allclose(replica.booster.predict(Z), oracle.booster.predict(Z), atol=1e-5)
 
 
+@pytest.mark.parametrize("patience", [1, 7, None])
+def test_losses_and_the_last_round_are_those_of_xgboost_s_own_margins(patience: int | None) -> None:
+    config = ProductionXGBoostConfig(
+        n_estimators=70, max_depth=4, learning_rate=0.3, seed=3, subsample=0.7, early_stopping_rounds=patience
+    )
+    dtrain, held_out = _matrices(np.arange(200) % 3, config)
+    boosted = boost(dtrain, held_out, config, TrainingLimits(100, 1e6))
+    booster, rows, expected = xgb.Booster(config.booster_params(), [dtrain]), xgb.DMatrix(held_out.values), []
+    while len(expected) < 70 and (patience is None or len(expected) <= int(np.argmin(expected or [0])) + patience):
+        booster.update(dtrain, len(expected))
+        margin = booster.predict(rows, output_margin=True, validate_features=False)
+        losses = held_out.won * np.logaddexp(0.0, -margin) + (1.0 - held_out.won) * np.logaddexp(0.0, margin)
+        expected.append(float(losses.mean()))
+    assert boosted.log_losses == tuple(expected)
+    assert boosted.best_iteration == (69 if patience is None else np.argmin(expected))
+    assert boosted.booster.save_raw() == booster[: boosted.best_iteration + 1].save_raw()
+
+
 def test_without_rows_there_is_no_training() -> None:
     config = ProductionXGBoostConfig()
     limits = TrainingLimits(max_training_time_s=100, max_memory_mb=1e6)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xgboost as xgb
 from scipy.special import expit
 from sklearn.neural_network import MLPClassifier
 
@@ -124,7 +125,7 @@ def _by_xgboost(X: np.ndarray, won: np.ndarray) -> np.ndarray:
     rows = SharedRows.from_values(X, config)
     held_out: ValidationSet = rows.validation_set(won, stop)
     boosted = boost(rows.training_matrix(won, ~stop, config), held_out, config, TrainingLimits(100, 1e6))
-    margin = boosted.booster[: boosted.best_iteration + 1].predict(held_out.matrix, output_margin=True)
+    margin = boosted.booster[: boosted.best_iteration + 1].predict(xgb.DMatrix(held_out.values), output_margin=True)
     loss = -np.mean(won[stop] * np.log(expit(margin)) + (1 - won[stop]) * np.log(expit(-margin)))
     assert boosted.log_losses[boosted.best_iteration] == pytest.approx(loss, abs=1e-6)
     return np.asarray(boosted.booster.inplace_predict(X))
