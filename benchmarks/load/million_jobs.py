@@ -9,9 +9,9 @@ the state in which as much expires as comes.
 
 Memory, open files and threads are sampled. Of each the second half of the run is judged: a memory is flat if a line
 fitted through it changes by at most 5%; of files and threads the last quarter has no more than the quarter before, but
-for a file that is open in one or two samples. The exit code is 1 if something grows, if an outcome is missing, or if a
-key has an unlisted pattern. Figures of the process of the server are left out while it writes its append-only file
-again.
+for a file that is open in one or two samples. The exit code is 1 if something grows, if a process has ended, if an
+outcome is missing, or if a key has an unlisted pattern. Figures of the process of the server are left out while it
+writes its append-only file again.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ class LongRun:
     def faults(self) -> list[str]:
         """Return what is wrong."""
         found = [f"{name} grows: {_shown(name, course)}" for name, course in self.judged() if not is_good(name, course)]
+        found += [f"{role}: process {pid} ended" for role, pids in self.samples.ended.items() for pid in sorted(pids)]
         found += [
             f"{reader} has seen {self.seen.get(reader, 0):,} of {self.submitted:,} outcomes"
             for reader in FOLLOWERS

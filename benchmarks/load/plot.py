@@ -17,10 +17,10 @@ def write_plot(samples: Samples, path: Path, title: str) -> None:
     figure = Figure(figsize=(12.5, 4.8), layout="constrained")
     memory, counts = figure.subplots(1, 2)
     for (role, taken), colour in zip(samples.by_role.items(), COLOURS, strict=False):
-        memory.plot(minutes, [sample.uss_mb for sample in taken], color=colour, linewidth=1.2, label=role)
+        memory.plot(minutes, [sample.anon_mb for sample in taken], color=colour, linewidth=1.2, label=role)
         counts.plot(minutes, [sample.handles for sample in taken], color=colour, linewidth=1.2)
         counts.plot(minutes, [sample.threads for sample in taken], color=colour, linewidth=1.2, linestyle=":")
-    memory.set(xlabel="minutes", ylabel="own pages (USS), MiB", title="memory", ylim=(0, None))
+    memory.set(xlabel="minutes", ylabel="filled pages (RssAnon), MiB", title="memory", ylim=(0, None))
     counts.set(xlabel="minutes", title="open files (lines) and threads (dots)", ylim=(0, None))
     figure.legend(*memory.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     figure.suptitle(title)

@@ -11,25 +11,31 @@ from typing import NamedTuple
 
 import psutil
 
+from workers.pool.process_memory import anon_rss_mb, pss_mb
+
 MAX_GROWTH = 0.05
 """How much a memory may change over the second half of a run, as a share of its mean there."""
 LASTING = 3
 """How many successive samples a value has to last for to count as one that stays."""
-_MB = 2**20
 
 Processes = Callable[[], Iterable[int]]
 
 
 class Sample(NamedTuple):
-    """Resources of the processes of a role, summed. Memory in MiB: shared pages in part (PSS), and own pages (USS)."""
+    """Resources of the processes of a role, summed.
+
+    Memory in MiB: all resident pages, those that are shared in part (PSS); and what the processes have filled, as
+    `anon_rss_mb` counts it. Pages of their own (USS) would not say whether a pool grows: of a process that forks they
+    become fewer when a child starts, and more as the child writes, without any more memory.
+    """
 
     pss_mb: float
-    uss_mb: float
+    anon_mb: float
     handles: float
     threads: float
 
 
-MEMORY, COUNTS = ("pss_mb", "uss_mb"), ("handles", "threads")
+COUNTS = ("handles", "threads")
 
 
 class Course(NamedTuple):
@@ -82,20 +88,28 @@ def _lasting_maximum(values: Sequence[float]) -> float:
 
 @dataclass
 class Samples:
-    """Samples of several roles at the same times. `figures` has other figures, by name, at the same times."""
+    """Samples of several roles at the same times.
+
+    `figures` has other figures, by name, at the same times; `ended` the processes of a role that ended between samples.
+    """
 
     roles: Mapping[str, Processes]
     times: list[float] = field(default_factory=list)
     jobs: list[int] = field(default_factory=list)
     by_role: dict[str, list[Sample]] = field(default_factory=dict)
     figures: dict[str, list[float]] = field(default_factory=dict)
+    ended: dict[str, set[int]] = field(default_factory=dict, init=False)
+    _seen: dict[str, set[int]] = field(default_factory=dict, init=False)
 
     def take(self, seconds: float, jobs: int, figures: Mapping[str, float]) -> None:
         """Take a sample `seconds` after the start, with the number of jobs answered by then."""
         self.times.append(seconds)
         self.jobs.append(jobs)
         for role, processes in self.roles.items():
-            self.by_role.setdefault(role, []).append(measure(processes()))
+            pids = set(processes())
+            self.by_role.setdefault(role, []).append(measure(pids))
+            self.ended.setdefault(role, set()).update(self._seen.get(role, pids) - pids)
+            self._seen[role] = pids
         for name, value in figures.items():
             self.figures.setdefault(name, []).append(value)
 
@@ -115,8 +129,7 @@ def measure(pids: Iterable[int]) -> Sample:
     for pid in pids:
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
-            memory = process.memory_full_info()
-            one = Sample(memory.pss / _MB, memory.uss / _MB, process.num_fds(), process.num_threads())
+            one = Sample(pss_mb(pid), anon_rss_mb(pid), process.num_fds(), process.num_threads())
             total = Sample(*(each + more for each, more in zip(total, one, strict=True)))
     return total
 

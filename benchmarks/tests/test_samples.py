@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from benchmarks.load.samples import MAX_GROWTH, Samples, only, second_half
@@ -65,8 +67,18 @@ def test_samples_name_their_courses_by_role_and_figure() -> None:
     for second in range(9):
         samples.take(float(second), 10 * second, {"keys": 5.0})
     courses = samples.courses()
-    figures = ("pss_mb", "uss_mb", "handles", "threads")
+    figures = ("pss_mb", "anon_mb", "handles", "threads")
     assert set(courses) == {"keys", *(f"{role}, {figure}" for role in ("this", "gone") for figure in figures)}
     assert courses["this, threads"].most_after >= 1
     assert courses["gone, pss_mb"].before == 0.0
     assert courses["keys"].flat
+
+
+def test_processes_that_end_between_samples_are_named() -> None:
+    left = [os.getpid(), os.getppid()]
+    samples = Samples({"pool": lambda: left, "this": only()})
+    samples.take(0.0, 0, {})
+    assert samples.ended == {"pool": set(), "this": set()}
+    gone = left.pop()
+    samples.take(1.0, 0, {})
+    assert samples.ended == {"pool": {gone}, "this": set()}
