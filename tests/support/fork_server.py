@@ -1,9 +1,10 @@
 """A process that imports slow modules once and forks the programs that tests start.
 
-Importing the engine takes two seconds of a processor, and a test run starts more than a hundred pools. A program that
-is forked here has a process id and a session of its own, the environment, arguments and log file that it is given, and
-ends as an interpreter ends. It shares memory with the server, and its libraries are loaded before it starts: tests of
-either start their pools as interpreters of their own, with the mark `new_interpreter`.
+Importing the engine takes two seconds of a processor, the gateway's framework one, and a test run starts more than a
+hundred pools and fifty gateways and relays. A program that is forked here has a process id and a session of its own,
+the environment, arguments and log file that it is given, and ends as an interpreter ends. It shares memory with the
+server, and its libraries are loaded before it starts: tests of either start their pools as interpreters of their own,
+with the mark `new_interpreter`.
 """
 
 from __future__ import annotations
@@ -51,6 +52,10 @@ class ForkedProcess:
         if self.poll() is None:
             os.kill(self.pid, signum)
 
+    def terminate(self) -> None:
+        """Send SIGTERM unless the program has ended."""
+        self.send_signal(signal.SIGTERM)
+
     def kill(self) -> None:
         """Send SIGKILL unless the program has ended."""
         self.send_signal(signal.SIGKILL)
@@ -78,14 +83,21 @@ class ForkServer:
             )
         self._socket = ours
 
-    def start(self, program: Sequence[str], *, environment: Mapping[str, str], log: Path) -> ForkedProcess:
-        """Fork a program, given as the interpreter's arguments: `-m module ...` or `script.py ...`."""
-        given = {"program": [*program], "environment": {**environment}, "log": str(log)}
-        return ForkedProcess(self, int(self.ask(given)))
+    def start(
+        self, program: Sequence[str], *, environment: Mapping[str, str], log: Path, stdout: int | None = None
+    ) -> ForkedProcess:
+        """Fork a program, given as the interpreter's arguments: `-m module ...` or `script.py ...`.
 
-    def ask(self, request: Mapping[str, Any]) -> Any:
-        """Send a request and return the reply."""
-        self._socket.send(json.dumps(request).encode())
+        Its output is appended to the log, but for its standard output if a file descriptor is given for that.
+        """
+        given = {"program": [*program], "environment": {**environment}}
+        with log.open("ab") as stream:
+            files = [stream.fileno() if stdout is None else stdout, stream.fileno()]
+            return ForkedProcess(self, int(self.ask(given, files)))
+
+    def ask(self, request: Mapping[str, Any], files: Sequence[int] = ()) -> Any:
+        """Send a request, with file descriptors, and return the reply."""
+        socket.send_fds(self._socket, [json.dumps(request).encode()], files)
         reply = self._socket.recv(MAX_MESSAGE_BYTES)
         assert reply, "the fork server has ended"
         return json.loads(reply)
@@ -98,7 +110,10 @@ class ForkServer:
 
 def _serve(connection: socket.socket) -> None:
     """Answer requests until the other end is closed; in a forked process, return what it is to run."""
-    while request := connection.recv(MAX_MESSAGE_BYTES):
+    while True:
+        request, files, _, _ = socket.recv_fds(connection, MAX_MESSAGE_BYTES, 2)
+        if not request:
+            return
         wish: dict[str, Any] = json.loads(request)
         if "reap" in wish:
             _, status = os.waitpid(wish["reap"], 0)
@@ -107,17 +122,18 @@ def _serve(connection: socket.socket) -> None:
             reply = os.fork()
             if reply == 0:
                 connection.close()
-                _run(wish["program"], wish["environment"], wish["log"])
+                _run(wish["program"], wish["environment"], files)
+        for file in files:
+            os.close(file)
         connection.send(json.dumps(reply).encode())
 
 
-def _run(program: Sequence[str], environment: Mapping[str, str], log: str) -> NoReturn:
+def _run(program: Sequence[str], environment: Mapping[str, str], files: Sequence[int]) -> NoReturn:
     """Become a program: the process ends with it."""
     os.setsid()
-    stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(stream, 1)
-    os.dup2(stream, 2)
-    os.close(stream)
+    for number, file in enumerate(files, 1):
+        os.dup2(file, number)
+        os.close(file)
     os.environ.clear()
     os.environ.update(environment)
     if program[0] == "-m":

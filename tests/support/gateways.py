@@ -9,20 +9,48 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx
 
 from ledger.settings import LedgerSettings
+from tests.support.fork_server import ForkedProcess, ForkServer
 
 STOP_SECONDS = 20
+GATEWAY_MODULES = (
+    "gateway.app",
+    "gateway.logs",
+    "gateway.server.address",
+    "gateway.server.http_server",
+    "gateway.server.protocol",
+    "gateway.webhooks.endpoints",
+    "gateway.webhooks.relay",
+    "producer.operations.alerts",
+    # What these import when a gateway starts:
+    "anyio._backends._asyncio",
+    "litestar.exceptions.responses",
+    "litestar.middleware.csrf",
+    "litestar.plugins.attrs",
+    "litestar.plugins.pydantic",
+    "redis.asyncio",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.uvloop",
+)
+"""What a gateway imports, and a relay."""
+
+
+@cache
+def gateway_server() -> ForkServer:
+    """Return the process that forks the gateways and relays of this one; it ends with this one."""
+    return ForkServer(GATEWAY_MODULES)
 
 
 @dataclass
 class GatewayProcess:
     """A running gateway."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes] | ForkedProcess
     url: str
     log: Path
 
@@ -45,38 +73,47 @@ def gateway_environment(ledger: LedgerSettings, **settings: object) -> dict[str,
 
 
 @contextmanager
-def running_gateway(ledger: LedgerSettings, folder: Path, **settings: object) -> Iterator[GatewayProcess]:
-    """Run a gateway for the duration of a block. It has printed its address, so it listens."""
+def running_gateway(
+    ledger: LedgerSettings, folder: Path, *, new_interpreter: bool = False, **settings: object
+) -> Iterator[GatewayProcess]:
+    """Run a gateway for the duration of a block. It has printed its address, so it listens.
+
+    It is forked by a server unless `new_interpreter` is true.
+    """
     log = folder / "gateway.log"
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gateway"],
-            env=gateway_environment(ledger, **settings),
-            stdout=subprocess.PIPE,
-            stderr=stream,
-            text=True,
-            start_new_session=True,
-        )
-    assert process.stdout is not None
-    url = process.stdout.readline().strip()
-    assert url, f"the gateway did not start: {log.read_text()}"
-    try:
-        yield GatewayProcess(process, url, log)
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(STOP_SECONDS)
-        process.stdout.close()
+    log.write_bytes(b"")
+    environment = gateway_environment(ledger, **settings)
+    reader, writer = os.pipe()
+    process: subprocess.Popen[bytes] | ForkedProcess
+    with open(reader, encoding="utf-8") as output:
+        try:
+            if new_interpreter:
+                with log.open("ab") as stream:
+                    process = subprocess.Popen(
+                        [sys.executable, "-m", "gateway"],
+                        env=environment,
+                        stdout=writer,
+                        stderr=stream,
+                        start_new_session=True,
+                    )
+            else:
+                process = gateway_server().start(["-m", "gateway"], environment=environment, log=log, stdout=writer)
+        finally:
+            os.close(writer)
+        url = output.readline().strip()
+        assert url, f"the gateway did not start: {log.read_text()}"
+        try:
+            yield GatewayProcess(process, url, log)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(STOP_SECONDS)
 
 
-def refused_start(ledger: LedgerSettings, **settings: object) -> tuple[int, str]:
+def refused_start(ledger: LedgerSettings, folder: Path, **settings: object) -> tuple[int, str]:
     """Start a gateway that cannot work; return its exit code and what it says."""
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway"],
-        env=gateway_environment(ledger, **settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.returncode, done.stderr
+    log = folder / "refused.log"
+    log.write_bytes(b"")
+    environment = gateway_environment(ledger, **settings)
+    process = gateway_server().start(["-m", "gateway"], environment=environment, log=log)
+    return process.wait(60), log.read_text()

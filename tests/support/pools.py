@@ -18,8 +18,25 @@ ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 30
 START_SECONDS = 120  # importing the engine takes its time on a busy machine
 
-CELERY_MODULES = ("workers.app", "celery.app.trace", "celery.apps.worker", "celery.concurrency.asynpool")
-"""What the main process of a pool imports."""
+CELERY_MODULES = (
+    "workers.app",
+    "billiard.popen_fork",
+    "billiard.sharedctypes",
+    "celery.app.amqp",
+    "celery.app.log",
+    "celery.app.trace",
+    "celery.apps.worker",
+    "celery.concurrency.asynpool",
+    "celery.concurrency.prefork",
+    "celery.events.receiver",
+    "celery.fixups.django",
+    "celery.worker.consumer",
+    "celery.worker.control",
+    "celery.worker.loops",
+    "celery.worker.strategy",
+    "encodings.idna",
+)
+"""What the main process of a pool imports, at its start too."""
 
 ENGINE_MODULES = (
     *CELERY_MODULES,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from socket import create_server
 
 from ledger.settings import LedgerSettings
+from tests.support.fork_server import ForkedProcess
+from tests.support.gateways import gateway_server
 
 STOP_SECONDS = 20
 QUICK = {
@@ -27,7 +27,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_relay(ledger: LedgerSettings, log: Path, **variables: str) -> subprocess.Popen[bytes]:
+def start_relay(ledger: LedgerSettings, log: Path, **variables: str) -> ForkedProcess:
     """Start a relay that tries again soon, and may post to this machine."""
     environment = {
         **os.environ,
@@ -39,13 +39,10 @@ def start_relay(ledger: LedgerSettings, log: Path, **variables: str) -> subproce
         **QUICK,
         **variables,
     }
-    with log.open("ab") as stream:
-        return subprocess.Popen(
-            [sys.executable, "-m", "gateway.webhooks"], env=environment, stdout=stream, stderr=stream
-        )
+    return gateway_server().start(["-m", "gateway.webhooks"], environment=environment, log=log)
 
 
-def stop(process: subprocess.Popen[bytes], signum: int = signal.SIGTERM) -> int:
+def stop(process: ForkedProcess, signum: int = signal.SIGTERM) -> int:
     """Stop a relay and return its exit code."""
     with suppress(ProcessLookupError):
         process.send_signal(signum)
@@ -53,7 +50,7 @@ def stop(process: subprocess.Popen[bytes], signum: int = signal.SIGTERM) -> int:
 
 
 @contextmanager
-def running_relay(ledger: LedgerSettings, log: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+def running_relay(ledger: LedgerSettings, log: Path, **variables: str) -> Iterator[ForkedProcess]:
     """Run a relay for the duration of a block."""
     process = start_relay(ledger, log, **variables)
     try:

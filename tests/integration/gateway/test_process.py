@@ -17,7 +17,7 @@ from tests.support.gateways import GatewayProcess, refused_start, running_gatewa
 
 def test_it_answers_until_a_signal_ends_it(ledger_settings: LedgerSettings, tmp_path: Path) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
-        with running_gateway(ledger_settings, tmp_path) as gateway:
+        with running_gateway(ledger_settings, tmp_path, new_interpreter=True) as gateway:
             for path in ("/healthz", "/readyz"):
                 assert httpx.get(f"{gateway.url}{path}").json() == {"status": "passed"}
             assert gateway.stop(signum) == 0
@@ -34,18 +34,18 @@ def test_it_answers_until_a_signal_ends_it(ledger_settings: LedgerSettings, tmp_
     ],
 )
 def test_a_setting_that_cannot_work_ends_it_with_the_reason(
-    ledger_settings: LedgerSettings, settings: dict[str, object], code: int, words: str
+    ledger_settings: LedgerSettings, tmp_path: Path, settings: dict[str, object], code: int, words: str
 ) -> None:
-    ended, text = refused_start(ledger_settings, **settings)
+    ended, text = refused_start(ledger_settings, tmp_path, **settings)
     assert ended == code
     assert words in text
     assert "Traceback" not in text
 
 
-def test_a_taken_address_is_named(ledger_settings: LedgerSettings) -> None:
+def test_a_taken_address_is_named(ledger_settings: LedgerSettings, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended, text = refused_start(ledger_settings, gateway_port=port)
+        ended, text = refused_start(ledger_settings, tmp_path, gateway_port=port)
     assert ended == 71
     assert str(port) in text
 
@@ -133,5 +133,5 @@ def test_it_speaks_tls_with_a_certificate(ledger_settings: LedgerSettings, tmp_p
             httpx.get(f"https://localhost:{port}/readyz")
         with pytest.raises(httpx.TransportError):  # plain HTTP is not answered there
             httpx.get(f"http://localhost:{port}/readyz")
-    code, text = refused_start(ledger_settings, **{**files, "gateway_certificate": tmp_path / "absent.pem"})
+    code, text = refused_start(ledger_settings, tmp_path, **{**files, "gateway_certificate": tmp_path / "absent.pem"})
     assert (code, "CORNERMAN_GATEWAY_CERTIFICATE" in text, "Traceback" in text) == (78, True, False)

@@ -130,9 +130,9 @@ def test_no_secret_is_in_the_log(gateway: GatewayProcess, roles: dict[Role, str]
 
 def test_other_machines_need_tokens_and_tls(ledger: Ledger, tmp_path: Path) -> None:
     everywhere = {"gateway_host": "0.0.0.0"}  # noqa: S104 - what is tested
-    assert "token" in refused_start(ledger.settings, **everywhere)[1]
+    assert "token" in refused_start(ledger.settings, tmp_path, **everywhere)[1]
     token(ledger, "ops", Role.OPERATOR)
-    code, text = refused_start(ledger.settings, **everywhere)
+    code, text = refused_start(ledger.settings, tmp_path, **everywhere)
     assert (code, "CORNERMAN_GATEWAY_CERTIFICATE" in text) == (78, True)
     with running_gateway(ledger.settings, tmp_path, **everywhere, gateway_behind_proxy="127.0.0.1") as gateway:
         port = httpx.URL(gateway.url).port

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from ledger.contracts.webhooks import Webhook, WebhookChange, WebhookDefinition
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.webhooks.delivery_queue import secrets_key
 from tests.support.claims import FAILURE, OWNER, REPORT
+from tests.support.fork_server import ForkedProcess
 from tests.support.relays import free_port, running_relay, start_relay, stop
 from tests.support.webhook_receiver import OK, Post, Reply, WebhookReceiver
 
@@ -328,7 +328,7 @@ def test_killed_at_any_moment_and_receivers_that_fail_nothing_is_lost_and_the_or
     expected: dict[str, list[str]] = {f"card{number}": [] for number in range(10)}
     with WebhookReceiver(answer) as receiver:
         webhook = subscribe(ledger, receiver)
-        relays: list[subprocess.Popen[bytes]] = [start_relay(ledger_settings, tmp_path / "relay.log") for _ in range(2)]
+        relays: list[ForkedProcess] = [start_relay(ledger_settings, tmp_path / "relay.log") for _ in range(2)]
         try:
             for round_number in range(6):
                 for number in range(40):
