@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
 
 from ledger.contracts.bets import PlacedBet
 from tests.support.bets import BETS_REPORT, settled_review
-from tests.support.browsers import THEMES, Visit, axe_source, visiting
+from tests.support.browsers import THEMES, Visit, axe_source
+from tests.support.page_surveys import PageSurvey, survey_pages
 from tests.support.stocked_site import Site
 
 if TYPE_CHECKING:
@@ -44,17 +45,19 @@ def bets(site: Site) -> Site:
     return site
 
 
+@pytest.fixture(scope="module")
+def pages(browser: Browser, bets: Site) -> dict[str, PageSurvey]:
+    return survey_pages(browser, bets.url, {path: path for path in PATHS}, widths=WIDTHS)
+
+
 @pytest.mark.parametrize("theme", THEMES)
-def test_every_page_fits_and_axe_finds_nothing(browser: Browser, bets: Site, theme: Any) -> None:
-    source = axe_source()
-    with visiting(browser, bets.url, color_scheme=theme, reduced_motion="reduce") as visit:
-        for path in PATHS:
-            for width in WIDTHS:
-                visit.page.set_viewport_size({"width": width, "height": 900})
-                page = visit.open(path)
-                assert page.locator("h1").count() == 1
-                assert page.evaluate("document.documentElement.scrollWidth") <= width, path
-            assert visit.violations(source) == [], path
+def test_every_page_fits_and_axe_finds_nothing(pages: dict[str, PageSurvey], theme: str) -> None:
+    axe_source()
+    for path, page in pages.items():
+        assert page.headings == 1
+        for width in WIDTHS:
+            assert page.themes[theme].scroll_widths[width] <= width, path
+        assert page.themes[theme].violations == [], path
 
 
 def test_a_bar_shows_how_full_a_cap_is_and_a_new_review_appears(visit: Visit, bets: Site) -> None:

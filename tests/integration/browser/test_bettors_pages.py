@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
 
 from tests.support.browsers import THEMES, WIDTHS, Visit, axe_source, visiting
+from tests.support.page_surveys import PageSurvey, survey_pages
 from tests.support.stocked_site import CARD, FAILED_CARD, PRICE_STEPS, STRANGE_CARD, Site
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 MAX_PAGE_BYTES = 100_000
-PICTURES = os.environ.get("PAGE_PICTURES")
-"""Folder for screenshots of every page, in both themes and three widths; by default none are kept."""
 
 
 def card_path(card_id: str) -> str:
@@ -43,46 +40,33 @@ def paths(site: Site) -> dict[str, str]:
     }
 
 
-def test_every_page_opens_and_is_light(visit: Visit, paths: dict[str, str]) -> None:
-    for name, path in paths.items():
-        session = visit.page.context.new_cdp_session(visit.page)
-        session.send("Network.enable")
-        session.send("Network.setCacheDisabled", {"cacheDisabled": True})
-        sizes: list[float] = []
-        session.on("Network.loadingFinished", lambda event, sizes=sizes: sizes.append(event["encodedDataLength"]))
-        page = visit.open(path)
-        assert page.locator("h1").count() == 1, name
-        document = len(page.content().encode())
-        assert sum(sizes) > 0
-        assert sum(sizes) < MAX_PAGE_BYTES, (name, sum(sizes))
-        assert document < MAX_PAGE_BYTES, (name, document)
-        print(f"{name}: {sum(sizes):,.0f} bytes sent, document {document:,} bytes")  # noqa: T201 - with -s
-        session.detach()
+@pytest.fixture(scope="module")
+def pages(browser: Browser, site: Site, paths: dict[str, str]) -> dict[str, PageSurvey]:
+    return survey_pages(browser, site.url, paths, pictures="")
+
+
+def test_every_page_opens_and_is_light(pages: dict[str, PageSurvey]) -> None:
+    for name, page in pages.items():
+        assert page.headings == 1, name
+        assert page.sent_bytes > 0
+        assert page.sent_bytes < MAX_PAGE_BYTES, (name, page.sent_bytes)
+        assert page.document_bytes < MAX_PAGE_BYTES, (name, page.document_bytes)
+        print(f"{name}: {page.sent_bytes:,.0f} bytes sent, document {page.document_bytes:,} bytes")  # noqa: T201 - with -s
 
 
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("width", WIDTHS)
-def test_every_page_fits_in_both_themes(
-    browser: Browser, site: Site, paths: dict[str, str], theme: Any, width: int
-) -> None:
-    with visiting(browser, site.url, viewport={"width": width, "height": 900}, color_scheme=theme) as visit:
-        for name, path in paths.items():
-            page = visit.open(path)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-            paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
-            assert (paper == "rgb(255, 255, 255)") == (theme == "light")
-            if PICTURES:
-                Path(PICTURES).mkdir(parents=True, exist_ok=True)
-                page.screenshot(path=Path(PICTURES) / f"{name}-{theme}-{width}.png", full_page=True)
+def test_every_page_fits_in_both_themes(pages: dict[str, PageSurvey], theme: str, width: int) -> None:
+    for name, page in pages.items():
+        assert page.themes[theme].scroll_widths[width] <= width, name
+        assert (page.themes[theme].paper == "rgb(255, 255, 255)") == (theme == "light")
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_axe_finds_nothing_serious(browser: Browser, site: Site, paths: dict[str, str], theme: Any) -> None:
-    source = axe_source()
-    with visiting(browser, site.url, color_scheme=theme, reduced_motion="reduce") as visit:
-        for name, path in paths.items():
-            visit.open(path)
-            assert visit.violations(source) == [], name
+def test_axe_finds_nothing_serious(pages: dict[str, PageSurvey], theme: str) -> None:
+    axe_source()
+    for name, page in pages.items():
+        assert page.themes[theme].violations == [], name
 
 
 def test_a_card_shows_each_fight_as_a_picture_and_in_words(visit: Visit, site: Site) -> None:

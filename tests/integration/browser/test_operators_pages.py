@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,14 +12,13 @@ from ledger.contracts.jobs import CheckHealth, ReviewModel, TrainEnsemble
 from ledger.contracts.schedules import Schedule
 from tests.support.browsers import THEMES, WIDTHS, Visit, axe_source, visiting
 from tests.support.dead_letters import dead_letter
+from tests.support.page_surveys import PageSurvey, survey_pages
 from tests.support.stocked_site import Site
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 MAX_PAGE_BYTES = 100_000
-PICTURES = os.environ.get("PAGE_PICTURES")
-"""Folder for screenshots of every page, in both themes and three widths; by default none are kept."""
 
 Until = Callable[..., None]
 
@@ -50,34 +47,29 @@ def paths(site: Site) -> dict[str, str]:
     }
 
 
-def test_every_page_opens_and_is_light(visit: Visit, paths: dict[str, str]) -> None:
-    for name, path in paths.items():
-        page = visit.open(path)
-        assert page.locator("h1").count() == 1, name
-        assert len(page.content().encode()) < MAX_PAGE_BYTES, name
+@pytest.fixture(scope="module")
+def pages(browser: Browser, site: Site, paths: dict[str, str]) -> dict[str, PageSurvey]:
+    return survey_pages(browser, site.url, paths, pictures="operations-")
+
+
+def test_every_page_opens_and_is_light(pages: dict[str, PageSurvey]) -> None:
+    for name, page in pages.items():
+        assert page.headings == 1, name
+        assert page.document_bytes < MAX_PAGE_BYTES, name
 
 
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("width", WIDTHS)
-def test_every_page_fits_in_both_themes(
-    browser: Browser, site: Site, paths: dict[str, str], theme: Any, width: int
-) -> None:
-    with visiting(browser, site.url, viewport={"width": width, "height": 900}, color_scheme=theme) as visit:
-        for name, path in paths.items():
-            page = visit.open(path)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-            if PICTURES:
-                Path(PICTURES).mkdir(parents=True, exist_ok=True)
-                page.screenshot(path=Path(PICTURES) / f"operations-{name}-{theme}-{width}.png", full_page=True)
+def test_every_page_fits_in_both_themes(pages: dict[str, PageSurvey], theme: str, width: int) -> None:
+    for name, page in pages.items():
+        assert page.themes[theme].scroll_widths[width] <= width, name
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_axe_finds_nothing_serious(browser: Browser, site: Site, paths: dict[str, str], theme: Any) -> None:
-    source = axe_source()
-    with visiting(browser, site.url, color_scheme=theme, reduced_motion="reduce") as visit:
-        for name, path in paths.items():
-            visit.open(path)
-            assert visit.violations(source) == [], name
+def test_axe_finds_nothing_serious(pages: dict[str, PageSurvey], theme: str) -> None:
+    axe_source()
+    for name, page in pages.items():
+        assert page.themes[theme].violations == [], name
 
 
 def test_the_overview_answers_what_is_wrong_and_leads_to_what_to_do(visit: Visit, paths: dict[str, str]) -> None:
