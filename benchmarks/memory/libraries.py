@@ -22,10 +22,11 @@ LIBRARIES = ("numpy", "numba", "scipy", "pandas", "pyarrow", "sklearn", "xgboost
 _IMPORT = """
 import sys, time
 import workers.app
-from workers.jobs.registry import HANDLERS, find_handler
+from ledger.contracts.jobs import ROUTES
+from workers.jobs.registry import HANDLERS, import_handler
 from workers.pool.process_memory import anon_rss_mb
 before_mb, started = anon_rss_mb(), time.process_time()
-find_handler(sys.argv[1], HANDLERS)
+import_handler(sys.argv[1], HANDLERS, without=["pyarrow"] if ROUTES[sys.argv[1]].queue == "predict" else [])
 print(anon_rss_mb() - before_mb, time.process_time() - started, *sys.modules)
 """
 

@@ -1,9 +1,9 @@
 """Libraries that other libraries import wherever they are installed, kept out of processes that use nothing of them.
 
 redis-py imports the SDK of OpenTelemetry for metrics of its own, structlog imports rich for tracebacks in colour,
-billiard imports cffi for one call of the kernel, which it otherwise makes through ctypes, and kombu imports yaml. Each
-of them takes time and memory in every process of a service. Only processes of our own hide them: in a caller's process
-the caller may use them.
+billiard imports cffi for one call of the kernel, which it otherwise makes through ctypes, kombu imports yaml, numba
+imports coverage, and pandas imports pyarrow. Each of them takes time and memory in every process of a service. Only
+processes of our own hide them: in a caller's process the caller may use them.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ from workers.failures import to_failure
 from workers.jobs.context import ClaimLostError, JobContext
 from workers.jobs.decoding import decode_claim
 from workers.jobs.provenance import collect_provenance
-from workers.jobs.registry import HandlerResult, find_handler, is_imported
+from workers.jobs.registry import HandlerResult, find_handler, import_handler, is_imported
 from workers.jobs.retry import retry_until_available
 from workers.logs.job_lines import JobLineWriter, job_line
 from workers.logs.setup import LogLevels, job_log_context, loss_outcome, traceback_locations
@@ -197,7 +197,7 @@ class Executor:
         scoreboard = self._pool.scoreboard
         with scoreboard.importing(anon_rss_mb):
             try:
-                find_handler(claim.kind, self._pool.handlers)
+                import_handler(claim.kind, self._pool.handlers)
             except (ShutdownRequested, MemoryError):
                 raise
             except Exception as error:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 from ledger.contracts.jobs import ROUTES
 from ledger.contracts.prediction_record import PredictionPage
 from ledger.contracts.reports import Report
+from ledger.server.optional_libraries import hidden
 from workers.jobs.context import JobContext
 
 
@@ -53,6 +54,9 @@ HANDLERS: HandlerRegistry = {
     "retrain": "workers.handlers.replay.reproduce:reproduce_training",
 }
 
+UNUSED_LIBRARIES = ("cffi", "charset_normalizer", "coverage", "yaml")
+"""What numba and numpy import wherever it is installed, and no handler uses."""
+
 
 def find_handler(kind: str, registry: HandlerRegistry) -> Handler:
     """Return the handler of a kind, and import it if necessary. Raises LookupError if there is none."""
@@ -68,9 +72,21 @@ def is_imported(kind: str, registry: HandlerRegistry) -> bool:
     return not isinstance(handler, str) or handler.partition(":")[0] in sys.modules
 
 
+def import_handler(kind: str, registry: HandlerRegistry, *, without: Iterable[str] = ()) -> None:
+    """Import the handler of a kind into a process of a pool; one of ours without the libraries that it does not use.
+
+    Raises LookupError if there is none.
+    """
+    ours = registry.get(kind) == HANDLERS.get(kind)
+    with hidden(*((*UNUSED_LIBRARIES, *without) if ours else ())):
+        find_handler(kind, registry)
+
+
 def warm_up(queues: Iterable[str], registry: HandlerRegistry) -> None:
     """Import the handlers of these queues, so that the first jobs do not wait for the imports."""
     wanted = set(queues)
+    # pandas loads pyarrow, 10 MB, wherever it is installed; to predict, no Parquet file is read.
+    without = ["pyarrow"] if wanted == {"predict"} else []
     for kind, route in ROUTES.items():
         if route.queue in wanted and kind in registry:
-            find_handler(kind, registry)
+            import_handler(kind, registry, without=without)

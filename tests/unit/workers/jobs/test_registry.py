@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from workers.jobs.registry import find_handler, is_imported
+from workers.jobs.registry import UNUSED_LIBRARIES, find_handler, import_handler, is_imported
 
 
 def test_a_named_handler_is_imported_once_its_module_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -13,3 +15,21 @@ def test_a_named_handler_is_imported_once_its_module_is(monkeypatch: pytest.Monk
     assert [is_imported(kind, registry) for kind in ("named", "given", "unknown")] == [False, True, True]
     find_handler("two", registry)
     assert is_imported("named", registry)
+
+
+def test_a_handler_of_another_may_import_what_ours_do_not_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "some_handler.py").write_text(f"import {UNUSED_LIBRARIES[-1]}\n\ndef answer(): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, UNUSED_LIBRARIES[-1], raising=False)
+    import_handler("predict_card", {"predict_card": "some_handler:answer"})
+    assert is_imported("predict_card", {"predict_card": "some_handler:answer"})
+    monkeypatch.delitem(sys.modules, "some_handler")
+
+
+@pytest.mark.slow
+def test_predicting_loads_no_library_that_it_does_not_use() -> None:
+    code = "import sys; from workers.jobs.registry import *; warm_up(['predict'], HANDLERS); print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert "numba" in loaded
+    assert not loaded & {*UNUSED_LIBRARIES, "pyarrow", "sklearn", "xgboost", "matplotlib"}
