@@ -16,7 +16,6 @@ from engine.members.boosted_trees import FlatBoosters
 from engine.members.feature_bins import BinEdges
 from engine.members.member_stack import MEMBER_NAMES, MemberStacks
 from engine.members.network_fit import NetworkParams, fit_network
-from engine.members.neural_network import StackedNetworks
 from engine.members.random_forest import ForestParams, grow_forest
 from engine.members.xgboost_config import ProductionXGBoostConfig
 from engine.members.xgboost_fit import SharedRows, TrainingLimits, boost
@@ -116,6 +115,4 @@ def fit_members(
     )
     network = fit_network(rows.values, won, both.astype(np.float64), params.network, for_network)
     limits.check("the neural network")
-    return MemberStacks(
-        forest, FlatBoosters.from_booster(boosted.booster, rows.cuts), StackedNetworks.from_pipeline(network)
-    )
+    return MemberStacks(forest, FlatBoosters.from_booster(boosted.booster, rows.cuts), network)

@@ -1,21 +1,26 @@
-"""The fit of one neural network by scikit-learn, on labels between 0 and 1."""
+"""The fit of one neural network, with the operations of scikit-learn in their order, on labels between 0 and 1.
+
+The result has the bits of scikit-learn's `SimpleImputer(strategy="median")`, `StandardScaler` and `MLPClassifier`,
+which cannot learn from such labels, and which 60 MB of libraries would be loaded for. Matrix products are numpy's, on
+one thread; what is done number by number is compiled (`engine.compilation`).
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
 from scipy.special import expit
-from sklearn.impute import SimpleImputer
-from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
 
 from engine.arrays import Array, Floats
+from engine.compilation import kernel
 from engine.errors import TrainingError
+from engine.members.neural_network import StackedNetworks
 from engine.resources.blas_threads import one_blas_thread
+
+_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8  # of Adam, as in scikit-learn
 
 
 @dataclass(frozen=True)
@@ -29,84 +34,13 @@ class NetworkParams:
     learning_rate: float = 1e-3
 
 
-class _SoftLabelClassifier(MLPClassifier):  # type: ignore[misc] # its types are not followed
-    """A network that learns from labels between 0 and 1.
-
-    scikit-learn's loss and gradient accept such labels, its check of labels does not. Two rows for each label, weighted
-    by their shares, would give the same network in twice the time. A version of scikit-learn that no longer calls this
-    check refuses such labels, so training stops; it does not train on something else.
-    """
-
-    coefs_: list[Floats]
-    intercepts_: list[Floats]
-
-    def _validate_input(self, X: Floats, y: Floats, incremental: bool, reset: bool) -> tuple[Floats, Floats]:
-        checked, _ = super()._validate_input(X, y > 0.5, incremental, reset)
-        return checked, y[:, None]
-
-    def _fit_stochastic(self, X: Floats, y: Floats, sample_weight: Floats, *others: Any) -> None:
-        """Run one epoch of Adam, with the operations of scikit-learn in their order, so with its bits.
-
-        All parameters are one array, which saves most calls of numpy, and no loss is computed: nothing reads it.
-        """
-        layers = len(self.coefs_)
-        if not hasattr(self, "_parameters"):
-            self._parameters = np.concatenate([array.ravel() for array in (*self.coefs_, *self.intercepts_)])
-            self._moments, self._steps = np.zeros((2, len(self._parameters))), 0
-            self.coefs_, self.intercepts_ = self._split(self._parameters)
-        gradient, change = np.empty_like(self._parameters), np.empty_like(self._parameters)
-        coefs, intercepts = self._split(gradient)
-        order = np.arange(len(X))
-        self._random_state.shuffle(order)
-        for start in range(0, len(X), self.batch_size):
-            rows = order[start : start + self.batch_size]
-            signals, weight = [X[rows]], sample_weight[rows]
-            for depth in range(layers):
-                signals.append(signals[depth] @ self.coefs_[depth])
-                signals[-1] += self.intercepts_[depth]
-                if depth < layers - 1:
-                    np.maximum(signals[-1], 0, out=signals[-1])
-            expit(signals[-1], out=signals[-1])
-            total = weight.sum()
-            delta = (signals[-1] - y[rows]) * weight[:, None]
-            for depth in reversed(range(layers)):
-                np.matmul(signals[depth].T, delta, out=coefs[depth])
-                coefs[depth] += self.alpha * self.coefs_[depth]
-                coefs[depth] /= total
-                np.divide(np.sum(delta, axis=0), total, out=intercepts[depth])
-                if depth:
-                    delta = delta @ self.coefs_[depth].T
-                    delta[signals[depth] == 0] = 0
-            self._update(gradient, change)
-
-    def _update(self, gradient: Floats, change: Floats) -> None:
-        """Take one step of Adam (Kingma and Ba 2014); both arguments are overwritten."""
-        self._steps += 1
-        first, second = self._moments
-        first *= self.beta_1
-        first += np.multiply(1 - self.beta_1, gradient, out=change)
-        second *= self.beta_2
-        np.square(gradient, out=gradient)
-        second += np.multiply(1 - self.beta_2, gradient, out=gradient)
-        rate = self.learning_rate_init * np.sqrt(1 - self.beta_2**self._steps) / (1 - self.beta_1**self._steps)
-        np.multiply(-rate, first, out=change)
-        change /= np.add(np.sqrt(second, out=gradient), self.epsilon, out=gradient)
-        self._parameters += change
-
-    def _split(self, parameters: Floats) -> tuple[list[Floats], list[Floats]]:
-        """Return views of the weights and the biases of each layer in one array of all parameters."""
-        shapes = [array.shape for array in (*self.coefs_, *self.intercepts_)]
-        ends = np.cumsum([math.prod(shape) for shape in shapes])
-        parts = [part.reshape(shape) for part, shape in zip(np.split(parameters, ends[:-1]), shapes, strict=True)]
-        return parts[: len(self.coefs_)], parts[len(self.coefs_) :]
-
-
-def fit_network(X: Floats, won: Array, sample_weight: Floats | None, params: NetworkParams, seed: int) -> Pipeline:
-    """Fit median imputation, scaling and one network.
+def fit_network(
+    X: Floats, won: Array, sample_weight: Floats | None, params: NetworkParams, seed: int
+) -> StackedNetworks:
+    """Fit median imputation, scaling and one network; return it as a set of one replica.
 
     The number of epochs is fixed: early stopping on a random validation split leaks if rows are repeated, and a
-    weighted row is a repeated one. An epoch is one `partial_fit`, which requires no convergence and gives no warning
-    about it. Rows of weight 0 are ignored; medians ignore the size of the weights.
+    weighted row is a repeated one. Rows of weight 0 are ignored; medians ignore the size of the weights.
 
     Parameters
     ----------
@@ -115,7 +49,7 @@ def fit_network(X: Floats, won: Array, sample_weight: Floats | None, params: Net
     won
         Result of the first fighter in [0, 1], (n,).
     sample_weight
-        Weights, (n,); None for equal ones.
+        Weights, (n,); None for equal ones. Whole numbers give scikit-learn's bits.
     params
         Hyperparameters.
     seed
@@ -128,29 +62,160 @@ def fit_network(X: Floats, won: Array, sample_weight: Floats | None, params: Net
     """
     weight = np.ones(len(won)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     used = weight > 0
-    X, won, weight = X[used], np.asarray(won, dtype=np.float64)[used], weight[used]
-    imputer = _median_imputer(X)
-    np.copyto(X, imputer.statistics_, where=np.isnan(X))
-    scaler = StandardScaler(copy=False)  # `X` is a copy already, and several threads do this at the same time
-    network = _SoftLabelClassifier(
-        hidden_layer_sizes=params.hidden,
-        alpha=params.alpha,
-        batch_size=min(params.batch_size, len(won)),
-        learning_rate_init=params.learning_rate,
-        random_state=seed,
+    rows, labels, weight = X[used], np.asarray(won, dtype=np.float64)[used, None], weight[used]
+    medians = _medians(rows)
+    np.copyto(rows, medians, where=np.isnan(rows))
+    with one_blas_thread():
+        means, scales = _means_and_scales(rows, weight)
+        rows -= means
+        rows /= scales
+        random = np.random.RandomState(seed)
+        network = _Network.initialize((rows.shape[1], *params.hidden, 1), random)
+        order = random.permutation(len(rows))
+        for epoch in range(params.epochs):
+            network.run_epoch(rows, labels, weight, order, params)
+            if not np.isfinite(network.parameters).all():
+                raise TrainingError(
+                    f"the network diverged, with learning_rate {params.learning_rate}: its weights are no longer "
+                    f"finite after epoch {epoch + 1} of {params.epochs}"
+                )
+            if epoch == 0:  # each later `partial_fit` of scikit-learn begins with the seed again
+                order = np.random.RandomState(seed).permutation(len(rows))
+    return StackedNetworks(
+        medians=medians[None],
+        means=means[None],
+        scales=scales[None],
+        weights=tuple(matrix[None] for matrix in network.weights),
+        biases=tuple(vector[None, None] for vector in network.biases),
     )
-    try:
-        with one_blas_thread():
-            rows = scaler.fit_transform(X, sample_weight=weight)
-            for _ in range(params.epochs):
-                network.partial_fit(rows, won, sample_weight=weight, classes=[0, 1])
-    except ValueError as error:  # weights that are no longer finite
-        raise TrainingError(f"the network diverged, with learning_rate {params.learning_rate}: {error}") from error
-    return Pipeline([("impute", imputer), ("scale", scaler.set_params(copy=True)), ("network", network)])
 
 
-def _median_imputer(X: Floats) -> SimpleImputer:
-    """Return the imputer of X, fitted column by column: its own `fit` makes four copies of X."""
-    known = (column[~np.isnan(column)] for column in X.T)
-    medians = np.array([np.median(values) if len(values) else np.nan for values in known])
-    return SimpleImputer(strategy="median", keep_empty_features=True).fit(medians[None])
+def _medians(rows: Floats) -> Floats:
+    """Return the median of the known values of each column, (f,); 0 if there are none."""
+    known = (column[~np.isnan(column)] for column in rows.T)
+    return np.array([np.median(values) if len(values) else 0.0 for values in known])
+
+
+def _means_and_scales(rows: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Return mean and standard deviation of each column, (f,), weighted; the deviation is 1 for a constant.
+
+    The two-pass algorithm of Chan, Golub and LeVeque (1983), with its bound on what rounding leaves of a constant.
+    """
+    total = weight.sum()
+    means = (weight @ rows) / total
+    deviations = rows - means
+    correction = weight @ deviations
+    deviations **= 2
+    variances = (weight @ deviations - correction**2 / total) / total
+    rounding = np.finfo(np.float64).eps
+    is_constant = variances <= total * rounding * variances + (total * means * rounding) ** 2
+    scales = np.sqrt(variances)
+    scales[is_constant] = 1.0
+    return means, scales
+
+
+class _Network:
+    """A network in training.
+
+    All parameters are one array, first the weights and then the biases, which saves most calls of numpy. No loss is
+    computed: nothing reads it.
+    """
+
+    def __init__(self, weights: list[Floats], biases: list[Floats]) -> None:
+        self._shapes = [array.shape for array in (*weights, *biases)]
+        self._n_weights = sum(array.size for array in weights)
+        self.parameters = np.concatenate([array.ravel() for array in (*weights, *biases)])
+        self.weights, self.biases = self._split(self.parameters)
+        self._gradient = np.empty_like(self.parameters)
+        self._weight_gradients, self._bias_gradients = self._split(self._gradient)
+        self._moments, self._steps = np.zeros((2, len(self.parameters))), 0
+
+    @classmethod
+    def initialize(cls, layers: tuple[int, ...], random: np.random.RandomState) -> _Network:
+        """Return a network with these sizes of layers and the random parameters of Glorot and Bengio (2010)."""
+        weights, biases = [], []
+        for inputs, outputs in pairwise(layers):
+            bound = np.sqrt(6.0 / (inputs + outputs))
+            weights.append(random.uniform(-bound, bound, (inputs, outputs)))
+            biases.append(random.uniform(-bound, bound, outputs))
+        return cls(weights, biases)
+
+    def run_epoch(self, rows: Floats, labels: Floats, weight: Floats, order: Array, params: NetworkParams) -> None:
+        """Run one epoch on scaled rows (n, f), with labels (n, 1) and weights (n,), in an order of the rows (n,)."""
+        last = len(self.weights) - 1
+        for start in range(0, len(order), params.batch_size):
+            batch = order[start : start + params.batch_size]
+            signals, counts = [rows.take(batch, axis=0)], weight[batch]
+            for depth, matrix in enumerate(self.weights):
+                signals.append(signals[depth] @ matrix)
+                if depth < last:
+                    _add_and_rectify(signals[-1], self.biases[depth])
+            signals[-1] += self.biases[-1]
+            delta = (expit(signals[-1], out=signals[-1]) - labels[batch]) * counts[:, None]
+            for depth in range(last, -1, -1):
+                np.matmul(signals[depth].T, delta, out=self._weight_gradients[depth])
+                np.sum(delta, axis=0, out=self._bias_gradients[depth])
+                if depth:
+                    delta = delta @ self.weights[depth].T
+                    _zero_where_zero(delta, signals[depth])
+            self._steps += 1
+            rate = params.learning_rate * np.sqrt(1 - _BETA_2**self._steps) / (1 - _BETA_1**self._steps)
+            _step(self.parameters, self._gradient, self._moments, self._n_weights, params.alpha, counts.sum(), rate)
+
+    def _split(self, parameters: Floats) -> tuple[list[Floats], list[Floats]]:
+        """Return views of the weights and the biases of each layer in one array of all parameters."""
+        ends = np.cumsum([math.prod(shape) for shape in self._shapes])
+        parts = np.split(parameters, ends[:-1])
+        views = [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
+        return views[: len(views) // 2], views[len(views) // 2 :]
+
+
+@kernel
+def _add_and_rectify(signal: Array, bias: Array) -> None:
+    """Add the biases (units,) to a layer's sums (n, units), and replace negative ones by 0; NaN stays."""
+    for row in range(signal.shape[0]):
+        for unit in range(signal.shape[1]):
+            value = signal[row, unit] + bias[unit]
+            signal[row, unit] = 0.0 if value < 0.0 else value
+
+
+@kernel
+def _zero_where_zero(delta: Array, signal: Array) -> None:
+    """Replace by 0 what comes back, (n, units), to units whose signal is 0."""
+    for row in range(delta.shape[0]):
+        for unit in range(delta.shape[1]):
+            if signal[row, unit] == 0.0:
+                delta[row, unit] = 0.0
+
+
+@kernel
+def _step(
+    parameters: Array, gradient: Array, moments: Array, n_weights: int, alpha: float, total: float, rate: float
+) -> None:
+    """Take one step of Adam (Kingma and Ba 2014).
+
+    Parameters
+    ----------
+    parameters
+        Weights, then biases, (p,).
+    gradient
+        Sums of the gradient over the rows of a batch, without the penalty, (p,).
+    moments
+        First and second moment of the gradient, (2, p).
+    n_weights
+        Number of the weights.
+    alpha
+        Strength of the penalty on weights.
+    total
+        Sum of the rows' weights.
+    rate
+        Learning rate, corrected for the first steps.
+    """
+    for k in range(len(parameters)):
+        slope = gradient[k]
+        if k < n_weights:
+            slope += alpha * parameters[k]
+        slope /= total
+        moments[0, k] = moments[0, k] * _BETA_1 + (1 - _BETA_1) * slope
+        moments[1, k] = moments[1, k] * _BETA_2 + (1 - _BETA_2) * (slope * slope)
+        parameters[k] += -rate * moments[0, k] / (np.sqrt(moments[1, k]) + _EPSILON)

@@ -1,4 +1,4 @@
-"""Neural networks, fitted by scikit-learn (`engine.members.network_fit`) and predicted from stacked matrices.
+"""Neural networks (fitted by `engine.members.network_fit` or imported), predicted from stacked matrices.
 
 All replicas of a layer are one array, so that a few rows cost one loop instead of a pipeline for each replica. The bits
 of a matrix product depend on its shape and on the threads of the linear algebra library. Prediction therefore uses
@@ -9,7 +9,7 @@ thread. Covers binary networks with ReLU layers; tuning and resampling are left 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,6 @@ from engine.members import network_kernels
 
 if TYPE_CHECKING:
     from sklearn.neural_network import MLPClassifier
-    from sklearn.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
@@ -33,17 +32,6 @@ class StackedNetworks:
     scales: Floats  # (B, f)
     weights: tuple[Floats, ...]  # L arrays (B, inputs, outputs)
     biases: tuple[Floats, ...]  # L arrays (B, 1, outputs)
-
-    @classmethod
-    def from_pipeline(cls, model: Pipeline) -> StackedNetworks:
-        """Convert one pipeline of `fit_network` to a set of one replica."""
-        imputer, scaler, network = (step for _, step in model.steps)
-        return replace(
-            cls.from_classifier(network),
-            medians=imputer.statistics_[None],
-            means=scaler.mean_[None],
-            scales=scaler.scale_[None],
-        )
 
     @classmethod
     def from_classifier(cls, network: MLPClassifier) -> StackedNetworks:
@@ -79,7 +67,7 @@ class StackedNetworks:
     def predict_replicas(self, X: Floats, start: int = 0, stop: int | None = None) -> Floats:
         """Return P(first fighter wins) by networks start..stop-1, float64 (stop-start, n).
 
-        Within 1e-9 of the pipelines' `predict_proba(X)[:, 1]`. Temporary memory is that of 64 rows of every layer.
+        Within 1e-9 of scikit-learn's `predict_proba(X)[:, 1]`. Temporary memory is that of 64 rows of every layer.
 
         Parameters
         ----------

@@ -61,7 +61,7 @@ class ProductionXGBoostConfig:
         """Return the parameters of `xgboost.train`."""
         return {
             "objective": "binary:logistic",
-            "disable_default_eval_metric": True,  # the callback of `boost` computes the metric
+            "disable_default_eval_metric": True,  # `boost` computes it
             "tree_method": "hist",
             "max_depth": self.max_depth,
             "learning_rate": self.learning_rate,

@@ -22,7 +22,7 @@ from engine.members.boosted_trees import ParsedTrees
 from engine.members.xgboost_config import ProductionXGBoostConfig
 from engine.resources.memory_guard import MemoryGuard
 
-_ROUNDS_PER_LOOK = 32  # margins of so many rounds are held in memory
+_ROUNDS_PER_LOOK = 32  # the most of which margins are held in memory
 
 
 class TrainingLimits:

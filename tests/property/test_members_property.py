@@ -52,7 +52,7 @@ def _members() -> dict[str, ReplicatedMember]:
     ]
     return {
         "forest": FlatForests.concatenate(forests),
-        "network": StackedNetworks.concatenate([StackedNetworks.from_pipeline(network) for network in networks]),
+        "network": StackedNetworks.concatenate(networks),
         "boosters": FlatBoosters.concatenate([FlatBoosters.from_booster(result.booster, cuts) for result in boosted]),
     }
 

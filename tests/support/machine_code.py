@@ -15,8 +15,10 @@ SOURCES = (
     "engine/ratings/filter_kernels.py",
     "engine/ratings/skill_ratings.py",
     "engine/members/kernels.py",
+    "engine/members/network_fit.py",
     "engine/members/network_kernels.py",
     "engine/members/tree_kernels.py",
+    "engine/members/xgboost_fit.py",
     "engine/market/growth_kernels.py",
 )
 

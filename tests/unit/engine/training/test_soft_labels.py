@@ -10,6 +10,7 @@ import pytest
 import xgboost as xgb
 from scipy.special import expit
 from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import StandardScaler
 
 from engine.data.feature_matrix import TrainingMatrix
 from engine.members.feature_bins import BinEdges
@@ -132,7 +133,7 @@ def _by_xgboost(X: np.ndarray, won: np.ndarray) -> np.ndarray:
 
 
 def _by_network(X: np.ndarray, won: np.ndarray) -> np.ndarray:
-    return np.asarray(fit_network(X, won, None, NetworkParams(epochs=40), 0).predict_proba(X)[:, 1])
+    return fit_network(X, won, None, NetworkParams(epochs=40), 0).predict_replicas(X)[0]
 
 
 @pytest.mark.parametrize("learn", [_by_forest, _by_xgboost, _by_network])
@@ -144,13 +145,14 @@ def test_every_member_learns_shares_of_a_win(learn: Callable[[np.ndarray, np.nda
 def test_a_network_learns_results_as_scikit_learn_s_own_does() -> None:
     X, won = _table()
     results = (won > 0.5).astype(np.int8)
-    pipeline = fit_network(X, results, None, NetworkParams(epochs=3), seed=1)
+    network = fit_network(X, results, None, NetworkParams(epochs=3), seed=1)
     own = MLPClassifier((64, 32), alpha=1e-2, batch_size=200, learning_rate_init=1e-3, random_state=1)
-    rows = pipeline[:-1].transform(X)
     with one_blas_thread():
+        rows = StandardScaler().fit_transform(X, sample_weight=np.ones(len(X)))
         for _ in range(3):
             own.partial_fit(rows, results, sample_weight=np.ones(len(X)), classes=[0, 1])
-    np.testing.assert_array_equal(pipeline[-1].predict_proba(rows), own.predict_proba(rows))
+    for ours, theirs in zip((*network.weights, *network.biases), (*own.coefs_, *own.intercepts_), strict=True):
+        np.testing.assert_array_equal(ours[0].reshape(theirs.shape), theirs)
 
 
 def test_a_forest_takes_a_share_for_so_many_rows_of_either_result() -> None:
