@@ -94,7 +94,8 @@ class Visit:
 
     def violations(self, source: str) -> list[str]:
         """Return the serious and critical findings of axe-core on the page as it is."""
-        self.page.evaluate(source)
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(source)
         return [
             f"{found['impact']} {found['id']}: {node['html'][:200]} {node.get('failureSummary', '')[:200]}"
             for found in self.page.evaluate(_AXE_RUN)

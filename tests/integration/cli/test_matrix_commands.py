@@ -1,6 +1,6 @@
 """A feature matrix through the real command line: train on this machine, predict, and report errors.
 
-Each command runs once at least in processes as a user starts them (`run`), and else in this one (`run_here`).
+A training and a prediction run in processes as a user starts them (`run`), the other commands in this one (`run_here`).
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def test_a_fight_log_is_checked_without_a_training(tmp_path: Path) -> None:
     FIGHTS.assign(winner=["red", "left", "blue"], date="2199-01-01").to_csv(tmp_path / "fights.csv", index=False)
     STAT_LINES.to_csv(tmp_path / "stat_lines.csv", index=False)
     FIGHTERS.assign(height_cm=70).to_csv(tmp_path / "fighters.csv", index=False)
-    shown = run("check", tmp_path, "--json")
+    shown = run_here("check", tmp_path, "--json")
     assert shown.returncode == ExitCode.FAILED
     faults = json.loads(shown.stdout)["faults"]
     assert {(fault["file"], fault["column"], fault["line"], fault["rows"]) for fault in faults} >= {

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.support.fork_server import ForkServer
 
 
 @pytest.mark.parametrize("command", ["engine.selftest bootstrap", "engine.selftest ensemble", "engine.xgboost_trainer"])
-def test_a_module_verifies_itself(command: str) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", *command.split()], cwd=ROOT, capture_output=True, text=True, timeout=250, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    lines = run.stdout.splitlines()
+def test_a_module_verifies_itself(command: str, engine_server: ForkServer, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    run = engine_server.start(["-m", *command.split()], environment=os.environ, log=log)
+    assert run.wait(250) == 0, log.read_text()
+    lines = log.read_text().splitlines()
     assert lines
-    assert all(line.startswith("verified: ") for line in lines), run.stdout
+    assert all(line.startswith("verified: ") for line in lines), log.read_text()
