@@ -1,17 +1,15 @@
-"""A backtest as a job of a real training pool, and the same on this machine."""
+"""A backtest as a job of a real training pool, and the same on this machine, in a process of its own."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
 from engine.data.fight_log import write_fight_log
 from engine.simulation.league import LeagueConfig, simulate_league
@@ -20,9 +18,10 @@ from ledger.contracts.failures import FailureCode
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.jobs import Backtest
 from ledger.ledger import Ledger, LedgerSettings
+from producer.cli.main import main
+from tests.support.local_runner import runner_in_this_process
 
-ROOT = Path(__file__).parents[3]
-SMALL = {"fits": 1, "folds": 3, "bootstrap_samples": 0, "forest_trees": 20}
+SMALL = {"fits": 1, "folds": 3, "bootstrap_samples": 0, "forest_trees": 10}
 FIRST_DAY = date(2025, 6, 1)
 WAIT_SECONDS = 240
 
@@ -34,15 +33,9 @@ def league_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _cornerman(settings: LedgerSettings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "CORNERMAN_REDIS_URL": str(settings.redis_url),
-        "CORNERMAN_NAMESPACE": settings.namespace,
-    }
-    command = [sys.executable, "-m", "producer.cli.main", "backtest", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=WAIT_SECONDS)
+def _cornerman(settings: LedgerSettings, *arguments: str) -> Result:
+    environment = {"CORNERMAN_REDIS_URL": str(settings.redis_url), "CORNERMAN_NAMESPACE": settings.namespace}
+    return CliRunner().invoke(main, ["backtest", *arguments], env=environment, catch_exceptions=False)
 
 
 def test_a_pool_and_this_machine_say_the_same(
@@ -59,9 +52,10 @@ def test_a_pool_and_this_machine_say_the_same(
     here = _cornerman(
         ledger_settings, *shared, "--local", "--records", str(tmp_path / "fights.csv"), "--html", str(pages[0])
     )
-    assert here.returncode == 0, here.stderr
-    pooled = _cornerman(ledger_settings, *shared, "--html", str(pages[1]), "--plots", str(tmp_path / "plots"))
-    assert pooled.returncode == 0, pooled.stderr
+    assert here.exit_code == 0, here.stderr
+    with runner_in_this_process():
+        pooled = _cornerman(ledger_settings, *shared, "--html", str(pages[1]), "--plots", str(tmp_path / "plots"))
+    assert pooled.exit_code == 0, pooled.stderr
 
     report = decode_report(here.stdout.encode())
     assert isinstance(report, BacktestReport)
