@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
+
+# msgspec describes a struct once for all decoders, and enters the description before it is complete: a thread that
+# makes a decoder of the same struct meanwhile reads the rest of it from memory that is not yet filled, and the process
+# dies. No decoder is half made when a process forks, and a child finds the lock free.
+_making = threading.Lock()
+os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release)
 
 
 class LazyDecoder(Generic[T]):
@@ -35,9 +43,10 @@ class LazyDecoder(Generic[T]):
             lazy._make()
 
     def _make(self) -> Callable[[bytes | memoryview | str], T]:
-        if self.decode == self._make_and_decode:
-            self.decode = msgspec.json.Decoder(self._kind).decode
-        return self.decode
+        with _making:
+            if self.decode == self._make_and_decode:
+                self.decode = msgspec.json.Decoder(self._kind).decode
+            return self.decode
 
     def _make_and_decode(self, payload: bytes | memoryview | str) -> T:
         return self._make()(payload)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from ledger.contracts import codec
 from ledger.contracts.failures import Failure, FailureCode, JobRefusedError
 from ledger.contracts.jobs import MAX_FIGHTS, MAX_PAYLOAD_BYTES, CheckHealth, MemberWeights, PredictCard, TrainEnsemble
+from ledger.contracts.lazy_decoder import LazyDecoder
 from ledger.contracts.reports import HealthReport
 
 
@@ -200,3 +203,22 @@ def test_reports_and_failures_round_trip() -> None:
     assert codec.decode_failure(codec.encode(failure)) == failure
     with pytest.raises(msgspec.DecodeError):
         codec.decode_failure(b'{"code": "of_tomorrow", "message": "m"}')
+
+
+def test_threads_that_decode_first_at_the_same_time_share_a_decoder() -> None:
+    """Making decoders of one struct at the same time ends the process; new types, since a decoder is made once."""
+    barrier = threading.Barrier(8)
+
+    def decode(decoder: LazyDecoder[Any]) -> Any:
+        barrier.wait(timeout=20)
+        return decoder.decode(b'{"parts": [{"type": "second"}]}')
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            first, second = (
+                msgspec.defstruct(name, [(f"field_{number}", int | None, None) for number in range(20)], tag=name)
+                for name in ("first", "second")
+            )
+            decoder = LazyDecoder(msgspec.defstruct("Whole", [("parts", tuple[first | second, ...])]))
+            answers = list(pool.map(decode, [decoder] * 8))
+            assert [answer.parts for answer in answers] == [(second(),)] * 8
