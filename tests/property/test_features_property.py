@@ -80,7 +80,7 @@ def rows_by_fight(log: FightLog) -> pd.DataFrame:
     return build_matrix(log, decisive_only=False).X.set_axis(log.fights["fight_id"], axis="index")
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(bouts=FIGHTS, later=FIGHTS)
 def test_later_fights_and_results_of_the_day_never_change_a_row(
     bouts: list[dict[str, object]], later: list[dict[str, object]]
@@ -95,7 +95,7 @@ def test_later_fights_and_results_of_the_day_never_change_a_row(
     pd.testing.assert_frame_equal(rows_by_fight(other).loc[ids], rows_by_fight(log).loc[ids], check_exact=True)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(bouts=FIGHTS, seed=st.integers(0, 99))
 def test_corners_mirror_and_the_order_of_rows_says_nothing(bouts: list[dict[str, object]], seed: int) -> None:
     other = {"red": "blue", "blue": "red", "draw": "draw", "nc": "nc"}
@@ -111,7 +111,7 @@ def test_corners_mirror_and_the_order_of_rows_says_nothing(bouts: list[dict[str,
     np.testing.assert_array_equal(straight.won, 1 - turned.won)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(bouts=FIGHTS, marks=st.lists(st.booleans(), min_size=13, max_size=13))
 def test_history_only_fights_move_the_others_rows_as_any_and_are_never_labels(
     bouts: list[dict[str, object]], marks: list[bool]
@@ -125,7 +125,7 @@ def test_history_only_fights_move_the_others_rows_as_any_and_are_never_labels(
     assert len(build_matrix(marked)) == int((kept & (every.won >= 0)).sum())
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(bouts=FIGHTS, day=st.integers(1, 9))
 def test_serving_gives_the_rows_that_training_sees(bouts: list[dict[str, object]], day: int) -> None:
     first = min(int(str(bout["day"])) for bout in bouts)

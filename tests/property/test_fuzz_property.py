@@ -10,7 +10,7 @@ from tests import fuzz
 
 
 @pytest.mark.parametrize("reader", ["feed", "card", "results", "fight_log", "matrix"])
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(number=st.integers(0, 10**9))
 def test_no_mutated_file_ends_as_internal(reader: str, number: int) -> None:
     said, trace = fuzz.outcome(reader, number)

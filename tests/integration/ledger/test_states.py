@@ -342,7 +342,7 @@ class Life(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("ledger_type", "examples"), [(Ledger, 100), (LoopLedger, 25)])
+@pytest.mark.parametrize(("ledger_type", "examples"), [(Ledger, 60), (LoopLedger, 20)])
 def test_the_ledger_lives_as_its_model(valkey: EmbeddedServer, ledger_type: type[Ledger], examples: int) -> None:
     Life.url, Life.ledger_type = valkey.url, ledger_type
     run_state_machine_as_test(
