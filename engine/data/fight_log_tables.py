@@ -19,7 +19,7 @@ import pandas as pd
 
 from engine.data.data_faults import FaultCollector, TableSource
 from engine.data.finish_methods import METHODS, canonical_method
-from engine.data.frames import as_days, as_numbers, as_text, read_frame
+from engine.data.frames import as_numbers, as_text, is_real, parse_days, parse_numbers, read_frame
 from engine.errors import ValidationError
 
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".parquet")
@@ -205,11 +205,10 @@ def clean_table(
     if missing:
         faults.add(source, f"there is no column {missing}: it has {[str(name) for name in frame.columns][:40]}")
     frame = frame.reset_index(drop=True)
-    blanks = pd.Series([""] * len(frame), dtype=object)
     cleaned = {}
     for column in columns:
-        known = frame.get(column.name)
-        cleaned[column.name] = _clean(blanks if known is None else known, column, source, faults, known is not None)
+        cells = frame.get(column.name)
+        cleaned[column.name] = _blanks(column, len(frame)) if cells is None else _clean(cells, column, source, faults)
     return pd.DataFrame(cleaned)
 
 
@@ -219,10 +218,21 @@ def with_boolean_flags(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.Dat
     return frame.assign(**{name: frame[name].fillna(0.0).astype(bool) for name in flags})
 
 
-def _clean(cells: pd.Series, column: Column, source: TableSource, faults: FaultCollector, present: bool) -> pd.Series:
-    text = as_text(cells)
-    blank = text == ""
-    if present and column.required and not column.blank:
+def _blanks(column: Column, rows: int) -> pd.Series:
+    """Return a canonical column without values."""
+    if column.kind == "date":
+        return pd.Series(np.full(rows, np.datetime64("NaT", "s")))
+    if column.kind in ("text", "moment"):
+        return pd.Series([""] * rows, dtype=object if column.choices or column.kind == "moment" else str)
+    return pd.Series(np.full(rows, np.nan))
+
+
+def _clean(cells: pd.Series, column: Column, source: TableSource, faults: FaultCollector) -> pd.Series:
+    # Numbers that are typed need not become text first.
+    typed = column.kind not in ("text", "moment", "date") and is_real(cells)
+    text = cells if typed else as_text(cells)
+    blank = cells.isna() if typed else text == ""
+    if column.required and not column.blank:
         faults.add_cells(source, cells, blank, "fill in the empty cell or leave the row out")
     if column.kind == "text":
         return _match_choices(cells, text, column, source, faults) if column.choices else text
@@ -231,10 +241,10 @@ def _clean(cells: pd.Series, column: Column, source: TableSource, faults: FaultC
         faults.add_cells(source, cells, moments.isna(), "write times with their offset, as 2026-11-21T23:05:00Z")
         return moments.fillna("").astype(object)
     if column.kind == "date":
-        days = as_days(text)
+        days = parse_days(text)
         faults.add_cells(source, cells, days.isna() & ~blank, "write dates as YYYY-MM-DD")
         return days
-    values = as_numbers(cells)
+    values = as_numbers(cells) if typed else parse_numbers(text)
     wrong = ~values.abs().lt(np.inf) & ~blank
     faults.add_cells(source, cells, wrong, "write a finite number")
     for odd, remedy in _limits(values.mask(wrong), column):

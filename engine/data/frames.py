@@ -43,9 +43,18 @@ def as_text(values: pd.Series) -> pd.Series:
 
 def as_numbers(values: pd.Series) -> pd.Series:
     """Return cells of any type as float64; NaN for missing ones and for cells that are not numbers."""
-    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_complex_dtype(values.dtype):
+    if is_real(values):
         return pd.Series(values.to_numpy(np.float64, na_value=np.nan), index=values.index, name=values.name)
-    text = as_text(values)
+    return parse_numbers(as_text(values))
+
+
+def is_real(values: pd.Series) -> bool:
+    """Return True for cells that are typed as real numbers or as bool."""
+    return pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_complex_dtype(values.dtype)
+
+
+def parse_numbers(text: pd.Series) -> pd.Series:
+    """Return the numbers of a result of `as_text`, float64; NaN for cells that are not numbers."""
     return pd.to_numeric(text.where(text != "", None), errors="coerce").astype(np.float64)
 
 
@@ -59,7 +68,11 @@ def as_days(values: pd.Series) -> pd.Series:
 
     The day of a time is the written one, in its own offset from UTC.
     """
-    text = as_text(values)
+    return parse_days(as_text(values))
+
+
+def parse_days(text: pd.Series) -> pd.Series:
+    """Return the days of a result of `as_text`, as `as_days` does."""
     text = text.where(text.str.fullmatch(_TIME), "")
     days = pd.to_datetime(text.str.slice(0, 10).where(text != "", None), format="%Y-%m-%d", errors="coerce")
     return days.astype("datetime64[s]").where(days.dt.year >= 1, np.datetime64("NaT", "s"))
