@@ -24,6 +24,7 @@ from engine.arrays import Array, Floats
 from engine.errors import MemoryLimitError, TrainingError, TrainingTimeoutError, ValidationError
 from engine.members.xgboost_config import ProductionXGBoostConfig
 from engine.members.xgboost_fit import TrainingLimits, ValidationSet, boost
+from engine.resources.xgboost_library import QuantileMatrix
 
 _log = logging.getLogger(__name__)
 
@@ -180,9 +181,10 @@ class ProductionXGBoostTrainer:
         won = _check_labels(y_train, "y_train", len(train), both=True)
         test_won = _check_labels(y_test, "y_test", len(test), both=False)
         limits.check("the end of the checks of the input")
-        dtrain = xgb.QuantileDMatrix(train, won, feature_names=names, max_bin=config.max_bin, nthread=config.n_jobs)
+        dtrain = QuantileMatrix(train, won, max_bin=config.max_bin, n_jobs=config.n_jobs)
         held_out = ValidationSet(test, test_won)
         boosted = boost(dtrain, held_out, config, limits)
+        boosted.booster.feature_names = names
         model = XGBoostModel(boosted.booster, tuple(names), config.allow_missing)
         p = model.predict_proba(test)[:, 1]
         result = XGBoostTrainingResult(

@@ -24,6 +24,8 @@ from engine.members.flat_trees import FlatTrees, TreeNodes, level_order
 if TYPE_CHECKING:
     import xgboost as xgb
 
+    from engine.resources.xgboost_library import LibraryBooster
+
 _OBJECTIVE = "binary:logistic"
 
 
@@ -35,7 +37,7 @@ class FlatBoosters:
     base: NDArray[np.float64]  # (B,) base score of each model, as a logit
 
     @classmethod
-    def from_booster(cls, booster: xgb.Booster, cuts: BinEdges | None = None) -> FlatBoosters:
+    def from_booster(cls, booster: xgb.Booster | LibraryBooster, cuts: BinEdges | None = None) -> FlatBoosters:
         """Convert one XGBoost model to a set of one replica.
 
         Parameters
@@ -125,7 +127,7 @@ class ParsedTrees:
     base_score: float
 
     @classmethod
-    def of(cls, booster: xgb.Booster) -> ParsedTrees:
+    def of(cls, booster: xgb.Booster | LibraryBooster) -> ParsedTrees:
         """Return the trees of a model. Raises ValidationError if it is not a binary one of trees."""
         learner = json.loads(bytes(booster.save_raw("json")))["learner"]
         kind = (learner["objective"]["name"], learner["gradient_booster"]["name"])

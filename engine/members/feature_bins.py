@@ -24,6 +24,8 @@ from engine.members.tree_kernels import ROWS_PER_WALK
 if TYPE_CHECKING:
     import xgboost as xgb
 
+    from engine.resources.xgboost_library import QuantileMatrix
+
 
 @dataclass(frozen=True, eq=False)
 class BinEdges:
@@ -33,7 +35,7 @@ class BinEdges:
     starts: NDArray[np.int64]  # (f + 1,)
 
     @classmethod
-    def from_matrix(cls, matrix: xgb.QuantileDMatrix) -> BinEdges:
+    def from_matrix(cls, matrix: xgb.QuantileDMatrix | QuantileMatrix) -> BinEdges:
         """Return the cuts that XGBoost has chosen for a matrix."""
         starts, values = matrix.get_quantile_cut()
         return cls(values.astype(np.float32), starts.astype(np.int64))

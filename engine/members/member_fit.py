@@ -1,6 +1,6 @@
 """One refit of the three members of the ensemble, on the same weighted fights: rows, hyperparameters, fit.
 
-Only training imports this; predicting loads neither XGBoost nor scikit-learn.
+Only training imports this; predicting does not load XGBoost, and neither loads scikit-learn.
 """
 
 from __future__ import annotations
@@ -115,4 +115,4 @@ def fit_members(
     )
     network = fit_network(rows.values, won, both.astype(np.float64), params.network, for_network)
     limits.check("the neural network")
-    return MemberStacks(forest, FlatBoosters.from_booster(boosted.booster, rows.cuts), network)
+    return MemberStacks(forest, FlatBoosters.from_booster(boosted.model, rows.cuts), network)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xgboost as xgb
 from numpy.typing import NDArray
 
 from engine.arrays import Array, Floats
@@ -21,6 +22,10 @@ from engine.errors import MemoryLimitError, TrainingError, TrainingTimeoutError,
 from engine.members.boosted_trees import ParsedTrees
 from engine.members.xgboost_config import ProductionXGBoostConfig
 from engine.resources.memory_guard import MemoryGuard
+from engine.resources.xgboost_library import HasHandle, LibraryBooster, QuantileMatrix, XGBoostLibraryError
+
+if TYPE_CHECKING:
+    import xgboost as xgb
 
 _ROUNDS_PER_LOOK = 32  # the most of which margins are held in memory
 
@@ -86,15 +91,15 @@ class SharedRows:
     """
 
     values: NDArray[np.float32]  # (n, f), NaN = missing
-    cuts: xgb.QuantileDMatrix
+    cuts: QuantileMatrix
 
     @classmethod
     def from_values(cls, X: Floats, config: ProductionXGBoostConfig) -> SharedRows:
         """Prepare rows X (n, f; NaN = missing)."""
         values = np.ascontiguousarray(X, dtype=np.float32)
-        return cls(values, xgb.QuantileDMatrix(values, max_bin=config.max_bin, nthread=config.n_jobs))
+        return cls(values, QuantileMatrix(values, max_bin=config.max_bin, n_jobs=config.n_jobs))
 
-    def training_matrix(self, won: Array, weight: Array, config: ProductionXGBoostConfig) -> xgb.QuantileDMatrix:
+    def training_matrix(self, won: Array, weight: Array, config: ProductionXGBoostConfig) -> QuantileMatrix:
         """Return the rows of positive weight, to train on.
 
         Parameters
@@ -114,13 +119,8 @@ class SharedRows:
         rows = np.flatnonzero(weight > 0)
         if not rows.size:
             raise ValidationError("all weights are 0: there is no row to train on")
-        return xgb.QuantileDMatrix(
-            self.values[rows],
-            won[rows],
-            weight=weight[rows],
-            ref=self.cuts,
-            max_bin=config.max_bin,
-            nthread=config.n_jobs,
+        return QuantileMatrix(
+            self.values[rows], won[rows], weight[rows], ref=self.cuts, max_bin=config.max_bin, n_jobs=config.n_jobs
         )
 
     def validation_set(self, won: Array, mask: NDArray[np.bool_]) -> ValidationSet:
@@ -130,15 +130,31 @@ class SharedRows:
 
 @dataclass(frozen=True)
 class BoostingResult:
-    """A boosted model up to its best round, and the validation log loss after every round that was run."""
+    """A boosted model up to its best round.
 
-    booster: xgb.Booster
+    Attributes
+    ----------
+    model
+        The model.
+    log_losses
+        The validation log loss after every round that was run.
+    best_iteration
+        Last round that the model keeps, counted from 0.
+    n_jobs
+        Threads of the training.
+    """
+
+    model: LibraryBooster
     log_losses: tuple[float, ...]
+    best_iteration: int
+    n_jobs: int = 1
 
-    @property
-    def best_iteration(self) -> int:
-        """Last round that the model keeps, counted from 0."""
-        return int(self.booster.num_boosted_rounds()) - 1
+    @cached_property
+    def booster(self) -> xgb.Booster:
+        """The model as one of the Python package `xgboost`, which is loaded here."""
+        from xgboost import Booster
+
+        return Booster({"nthread": self.n_jobs}, model_file=bytearray(self.model.save_raw("ubj")))
 
 
 @kernel
@@ -204,15 +220,13 @@ class _HeldOutLosses:
         waits = most if self._patience is None else self.best + self._patience + 1
         return min(most, waits, len(self.values) + _ROUNDS_PER_LOOK)
 
-    def look(self, booster: xgb.Booster) -> None:
+    def look(self, booster: LibraryBooster) -> None:
         """Compute the losses of the rounds since the last look."""
         trees = ParsedTrees.of(booster[len(self.values) :])
         margins = np.empty((len(trees.starts), len(self._rows)), np.float32)
         new = 0
         if not self.values:  # XGBoost computes the margin before the first round itself
-            margins[0] = booster.inplace_predict(
-                self._rows, iteration_range=(0, 1), predict_type="margin", validate_features=False
-            )
+            margins[0] = booster.margins_after_first_round(self._rows)
             self._margin, new = margins[0], 1
         _add_leaves(
             self._columns,
@@ -236,7 +250,7 @@ class _HeldOutLosses:
 
 
 def boost(
-    dtrain: xgb.DMatrix, held_out: ValidationSet, config: ProductionXGBoostConfig, limits: TrainingLimits
+    dtrain: HasHandle, held_out: ValidationSet, config: ProductionXGBoostConfig, limits: TrainingLimits
 ) -> BoostingResult:
     """Boost until the validation log loss has not fallen for `early_stopping_rounds` rounds.
 
@@ -266,7 +280,7 @@ def boost(
         raise ValidationError("no rows are held out, so early stopping is impossible: hold some out")
     losses, done = _HeldOutLosses(held_out, config.early_stopping_rounds), 0
     try:
-        booster = xgb.Booster(config.booster_params(), [dtrain])
+        booster = LibraryBooster(config.booster_params(), dtrain)
         while done < config.n_estimators and not losses.is_over:
             until = losses.rounds_until(config.n_estimators)
             while done < until:
@@ -274,10 +288,9 @@ def boost(
                 booster.update(dtrain, done - 1)
                 limits.check(f"round {done} of {config.n_estimators}")
             losses.look(booster)
-    except xgb.core.XGBoostError as error:
-        reason = str(error).partition("\nStack trace")[0]
-        if "bad_alloc" in reason:
+    except XGBoostLibraryError as error:
+        if "bad_alloc" in str(error):
             raise MemoryLimitError(f"XGBoost ran out of memory in round {done}") from error
-        raise TrainingError(f"XGBoost could not train in round {done}: {reason}") from error
+        raise TrainingError(f"XGBoost could not train in round {done}: {error}") from error
     kept = done if config.early_stopping_rounds is None else losses.best + 1
-    return BoostingResult(booster[:kept], tuple(losses.values))
+    return BoostingResult(booster[:kept], tuple(losses.values), kept - 1, config.n_jobs)

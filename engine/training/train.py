@@ -12,13 +12,12 @@ import itertools
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import sklearn
-import xgboost
 
 from engine.arrays import Floats
 from engine.bootstrap import MIN_REPLICAS
@@ -39,6 +38,7 @@ from engine.model.unfinished_bundles import WRITING_PREFIX
 from engine.monitoring.drift import FeatureBins
 from engine.resources.blas_threads import one_blas_thread
 from engine.resources.chunked_arrays import ChunkedArray, NamedArrays
+from engine.resources.xgboost_library import library_version
 from engine.statistics.calibration import Calibration, brier_score, log_loss
 from engine.statistics.complements import logit_to_probability
 from engine.training.data_diagnostics import DataDiagnostics, diagnose_training_data
@@ -361,7 +361,7 @@ def library_versions() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "scikit-learn": sklearn.__version__,
-        "xgboost": xgboost.__version__,
+        "scikit-learn": version("scikit-learn"),
+        "xgboost": library_version(),
         "machine": platform.machine(),
     }

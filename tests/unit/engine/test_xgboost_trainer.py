@@ -13,6 +13,7 @@ import xgboost as xgb
 from engine.errors import MemoryLimitError, TrainingError, TrainingTimeoutError, ValidationError
 from engine.members.xgboost_config import ProductionXGBoostConfig
 from engine.members.xgboost_fit import SharedRows, TrainingLimits, ValidationSet, boost
+from engine.resources.xgboost_library import QuantileMatrix
 from engine.xgboost_trainer import ProductionXGBoostTrainer, XGBoostTrainingResult, create_production_xgboost_config
 
 _NAMES = ["red_age", "blue_age", "reach"]
@@ -160,7 +161,7 @@ def test_settings_out_of_bounds_are_refused(settings: dict[str, Any], complaint:
         create_production_xgboost_config(**settings)
 
 
-def _matrices(weight: np.ndarray, config: ProductionXGBoostConfig) -> tuple[xgb.QuantileDMatrix, ValidationSet]:
+def _matrices(weight: np.ndarray, config: ProductionXGBoostConfig) -> tuple[QuantileMatrix, ValidationSet]:
     data = _data()
     rows, won = SharedRows.from_values(data["X_train"].to_numpy(), config), data["y_train"].to_numpy()
     return rows.training_matrix(won, weight, config), rows.validation_set(won, weight == 0)
@@ -204,9 +205,13 @@ def test_losses_and_the_last_round_are_those_of_xgboost_s_own_margins(patience: 
     )
     dtrain, held_out = _matrices(np.arange(200) % 3, config)
     boosted = boost(dtrain, held_out, config, TrainingLimits(100, 1e6))
-    booster, rows, expected = xgb.Booster(config.booster_params(), [dtrain]), xgb.DMatrix(held_out.values), []
+    data, used = _data(), np.flatnonzero(np.arange(200) % 3)
+    X, won = data["X_train"].to_numpy(np.float32), data["y_train"].to_numpy()
+    cuts = xgb.QuantileDMatrix(X, max_bin=config.max_bin)
+    theirs = xgb.QuantileDMatrix(X[used], won[used], weight=used % 3, ref=cuts, max_bin=config.max_bin)
+    booster, rows, expected = xgb.Booster(config.booster_params(), [theirs]), xgb.DMatrix(held_out.values), []
     while len(expected) < 70 and (patience is None or len(expected) <= int(np.argmin(expected or [0])) + patience):
-        booster.update(dtrain, len(expected))
+        booster.update(theirs, len(expected))
         margin = booster.predict(rows, output_margin=True, validate_features=False)
         losses = held_out.won * np.logaddexp(0.0, -margin) + (1.0 - held_out.won) * np.logaddexp(0.0, margin)
         expected.append(float(losses.mean()))
@@ -226,8 +231,9 @@ def test_without_rows_there_is_no_training() -> None:
 
 def test_a_refusal_of_xgboost_is_a_training_error() -> None:
     config = ProductionXGBoostConfig()
-    dtrain, held_out = _matrices(np.arange(200) % 3, config)
-    dtrain.set_label(np.full(dtrain.num_row(), 7.0))
+    _, held_out = _matrices(np.arange(200) % 3, config)
+    rows = SharedRows.from_values(_data()["X_train"].to_numpy(), config)
+    dtrain = rows.training_matrix(np.full(200, 7.0), np.ones(200), config)
     with pytest.raises(TrainingError, match=r"round 1: .*base_score must be in \(0,1\)[^\n]*$"):
         boost(dtrain, held_out, replace(config, n_estimators=3), TrainingLimits(100, 1e6))
 

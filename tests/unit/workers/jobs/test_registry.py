@@ -33,3 +33,12 @@ def test_predicting_loads_no_library_that_it_does_not_use() -> None:
     loaded = set(run.stdout.split())
     assert "numba" in loaded
     assert not loaded & {*UNUSED_LIBRARIES, "pyarrow", "sklearn", "xgboost", "matplotlib"}
+
+
+@pytest.mark.slow
+def test_training_loads_xgboost_s_library_and_neither_its_package_nor_scikit_learn() -> None:
+    code = "import sys; from workers.jobs.registry import *; find_handler('train_part', HANDLERS); print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert "engine.resources.xgboost_library" in loaded
+    assert not loaded & {"sklearn", "xgboost", "matplotlib"}
