@@ -294,13 +294,17 @@ local function write_accepted()
 end
 
 -- Give a caller whose jobs begin to wait the next turn: those who had theirs stand behind. It keeps the turn that it has
--- until a claim finds none of its jobs there, so it gains nothing by coming and going.
+-- until a claim finds none of its jobs there, so it gains nothing by coming and going. Jobs without a caller need a turn
+-- only beside those of callers. Once for all jobs that are collected: they have one caller, or none.
 local function join_turns(queue, caller)
   local joined, name = collected and collected.joined, queue .. ' ' .. caller
   if joined and joined[name] then
     return
   elseif joined then
     joined[name] = true
+  end
+  if caller == '' and redis.call('ZCARD', ns .. 'callers:' .. queue) == 0 then
+    return
   end
   if not redis.call('ZSCORE', ns .. 'callers:' .. queue, caller) then
     redis.call('ZADD', ns .. 'callers:' .. queue, redis.call('HGET', ns .. 'turns', queue .. '@') or 0, caller)
@@ -321,9 +325,7 @@ local function add_to_queue(queue, place, deadline, first, caller)
   local score = first == '1' and FIRST or deadline == '' and '+inf' or deadline
   if first == '1' or (caller or '') == '' then
     add_place(queue_key(queue), score, place)
-    if redis.call('ZCARD', ns .. 'callers:' .. queue) > 0 then
-      join_turns(queue, '')
-    end
+    join_turns(queue, '')
     return
   end
   add_place(named_key(queue), score, place)
@@ -354,14 +356,15 @@ local function kind_index(kind, state)
   return ns .. 'index:kind:' .. kind .. ':' .. (is_open(state) and 'open' or state)
 end
 
-local swept_sets = {} -- that this script has named to the sweep
+local swept_sets, sweep_times = {}, {} -- that this script has named to the sweep, and by when they were submitted
 local function add_to_swept_set(name, id, submitted)
   add_entry(ns .. 'index:' .. name, submitted, id)
   if swept_sets[name] then
     return
   end
   swept_sets[name] = true
-  local due, moment = collected and collected.due, digits(tonumber(submitted) + retention)
+  local due, moment = collected and collected.due, sweep_times[submitted] or digits(tonumber(submitted) + retention)
+  sweep_times[submitted] = moment
   if due then
     due[#due + 1], due[#due + 2] = moment, name
   else
@@ -387,21 +390,25 @@ local function accept_job(id, arrival, digest, kind, queue, payload, deadline, l
   caller, condition, trace)
   local place = string.format('%016d', arrival) .. ':' .. id
   local start, reading, card_id = string.match(card, '^(%-?%d+) (%d* %S+) (.+)$')
-  local optional = {}
-  local function add_optional(field, value)
-    if value and value ~= '' then
-      optional[#optional + 1], optional[#optional + 2] = field, value
-    end
+  local optional, filled = {}, 0
+  if first == '1' then
+    optional[1], optional[2], filled = 'first', first, 2
   end
-  add_optional('first', first == '1' and first)
-  add_optional('card', card_id)
-  add_optional('reading', reading)
-  add_optional('caller', caller)
-  add_optional('trace', trace)
+  if card_id then
+    optional[filled + 1], optional[filled + 2], optional[filled + 3], optional[filled + 4] =
+      'card', card_id, 'reading', reading
+    filled = filled + 4
+  end
+  if caller and caller ~= '' then
+    optional[filled + 1], optional[filled + 2], filled = 'caller', caller, filled + 2
+  end
+  if trace and trace ~= '' then
+    optional[filled + 1], optional[filled + 2] = 'trace', trace
+  end
   -- The payload first and a report last: a server that keeps the record in one piece moves what is behind a change.
   redis.call('HSET', record_key(id), 'payload', payload, 'digest', digest, 'kind', kind, 'queue', queue,
     'deadline', deadline, 'limit', limit, 'correlation', correlation, 'submitted', now_text, 'place', place,
-    'state', condition and 'waiting' or 'queued', 'attempt', 0, 'fence', 0, unpack(optional))
+    'state', condition and 'waiting' or 'queued', 'attempt', '0', 'fence', '0', unpack(optional))
   if card_id then
     add_entry(ns .. 'index:cards', start, card_id)
   end

@@ -197,21 +197,38 @@ local function conditional_calls()
   return check, supersede
 end
 
+-- Return true if the ledger holds neither a record nor a tombstone of any of the jobs: mostly so, and found out by one
+-- command and not by two a job.
+local function are_all_new()
+  local keys = {}
+  for index = 0, count - 1 do
+    local id = job_arg(index, 1)
+    keys[2 * index + 1], keys[2 * index + 2] = record_key(id), ns .. 'forgotten:' .. id
+  end
+  for first = 1, #keys, 2000 do
+    if redis.call('EXISTS', unpack(keys, first, math.min(first + 1999, #keys))) > 0 then
+      return false
+    end
+  end
+  return true
+end
+local all_new = are_all_new()
+
 -- A chain of which some jobs are known was accepted as a whole; the records of its first ones may have expired.
 local chain_known = false
-for index = 0, arg(10) ~= '' and count - 1 or -1 do
+for index = 0, arg(10) ~= '' and not all_new and count - 1 or -1 do
   local id = job_arg(index, 1)
   chain_known = chain_known or redis.call('EXISTS', record_key(id)) == 1 or select(2, buried(id)) ~= nil
 end
 
-local created, new, others = {}, {}, cjson.decode(arg(6))
+local created, new, others, arrivals = {}, {}, cjson.decode(arg(6)), 0
 local check, supersede
 local conditional = arg(8) == '1'
 for index = 0, count - 1 do
   local id, digest, queue = job_arg(index, 1), job_arg(index, 2), job_arg(index, 4)
-  local held = get_field(id, 'digest')
+  local held = not all_new and get_field(id, 'digest')
   local bound, archived = held, nil
-  if not held then
+  if not held and not all_new then
     bound, archived = buried(id)
   end
   local mark = arg(10) ~= '' and (index + 1) .. '/' .. count .. ' ' .. arg(10)
@@ -234,7 +251,7 @@ for index = 0, count - 1 do
         return refusal
       end
     end
-    new[queue] = (new[queue] or 0) + 1
+    new[queue], arrivals = (new[queue] or 0) + 1, arrivals + 1
   end
 end
 
@@ -289,12 +306,19 @@ local superseding = next(cards) ~= nil -- a job may be added and ended in one ca
 if not superseding then
   collect_accepted()
 end
+-- The last number of arrival that is given away, after those of all new jobs have been taken together.
+local arrival
+if arrivals > 0 and arg(5) ~= '1' then
+  arrival = tonumber(redis.call('GET', ns .. 'sequence') or 0)
+  redis.call('SET', ns .. 'sequence', digits(arrival + arrivals))
+end
 local function accept(index)
   local id = job_arg(index, 1)
   if arg(5) == '1' then
     -- a check writes nothing
   elseif created[index] then
-    accept_job(id, redis.call('INCR', ns .. 'sequence'), job_arg(index, 2), job_arg(index, 3), job_arg(index, 4),
+    arrival = arrival + 1
+    accept_job(id, arrival, job_arg(index, 2), job_arg(index, 3), job_arg(index, 4),
       job_arg(index, 5), job_arg(index, 6), job_arg(index, 7), job_arg(index, 11), arg(4),
       job_arg(index, 9), arg(7), conditions[index], arg(11))
     if arg(10) ~= '' then
