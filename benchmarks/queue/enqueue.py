@@ -2,12 +2,14 @@
 
     python -m benchmarks.queue.enqueue [--json]
 
-Ours is `Client.enqueue_many`: validated, with ids from the content, and accepted all or none. The naive way is `delay`
-as the documentation shows it; Celery has no call for several jobs. All workers are paused meanwhile.
+Ours is `Client.enqueue_many`: validated, with ids from the content, and accepted all or none; for cards also that of
+`AsyncClient` with two calls under way, so that one is checked while the server accepts the other. The naive way is
+`delay` as the documentation shows it; Celery has no call for several jobs. All workers are paused meanwhile.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +19,10 @@ import msgspec
 from benchmarks.queue.cards import card
 from benchmarks.queue.environment import queue_environment
 from benchmarks.results import Row, run_command
+from ledger.async_ledger import AsyncLedger
 from ledger.contracts.jobs import CheckHealth, Job
+from ledger.settings import LedgerSettings
+from producer.async_client import AsyncClient
 from producer.client import Client
 
 COMMAND = "python -m benchmarks.queue.enqueue"
@@ -25,8 +30,8 @@ AT_ONCE = 500  # jobs a call
 
 
 def measure(*, repeats: int = 5, jobs: int = 5_000, naive_jobs: int = 500) -> list[Row]:
-    """Measure both ways alternately, for small jobs and for cards of 12 fights, after a warm-up turn."""
-    rates: dict[str, list[float]] = {"job": [], "card": [], "naive job": [], "naive card": []}
+    """Measure the ways alternately, for small jobs and for cards of 12 fights, after a warm-up turn."""
+    rates: dict[str, list[float]] = {name: [] for name in ("job", "card", "card of two", "naive job", "naive card")}
     with queue_environment() as environment, environment.ours.paused(), environment.celery.paused():
         client = Client(environment.ledger)
         for turn in range(repeats + 1):
@@ -37,21 +42,31 @@ def measure(*, repeats: int = 5, jobs: int = 5_000, naive_jobs: int = 500) -> li
                 "job": _enqueues(client, [CheckHealth(nonce=f"{turn}-{number}") for number in range(jobs)]),
                 "naive card": _delays(environment.tasks["count_fights"].delay, _naive_cards(turn, naive_jobs // 2)),
                 "card": _enqueues(client, [card(f"card {turn}-{number}") for number in range(jobs // 5)]),
+                "card of two": asyncio.run(
+                    _enqueues_two_at_once(
+                        client.ledger.settings,
+                        [card(f"card of two {turn}-{number}") for number in range(2 * jobs // 5)],
+                    )
+                ),
             }
             if turn:
                 for name, rate in found.items():
                     rates[name].append(rate)
     return [
         Row(
-            f"{what} enqueued by one producer, {AT_ONCE} a call",
+            f"{what} enqueued by one producer, {AT_ONCE} a call{suffix}",
             "jobs/s",
-            tuple(rates[f"naive {name}"]),
+            tuple(rates[f"naive {naive}"]),
             tuple(rates[name]),
             10.0,
             True,
             COMMAND,
         )
-        for name, what in (("job", "small jobs"), ("card", "cards of 12 fights"))
+        for name, naive, what, suffix in (
+            ("job", "job", "small jobs", ""),
+            ("card", "card", "cards of 12 fights", ""),
+            ("card of two", "card", "cards of 12 fights", ", two calls under way"),
+        )
     ]
 
 
@@ -60,6 +75,19 @@ def _enqueues(client: Client, jobs: Sequence[Job]) -> float:
     for first in range(0, len(jobs), AT_ONCE):
         client.enqueue_many(jobs[first : first + AT_ONCE])
     return len(jobs) / (time.perf_counter() - start)
+
+
+async def _enqueues_two_at_once(settings: LedgerSettings, jobs: Sequence[Job]) -> float:
+    starts = iter(range(0, len(jobs), AT_ONCE))
+
+    async def enqueue_in_turn(client: AsyncClient) -> None:
+        for first in starts:
+            await client.enqueue_many(jobs[first : first + AT_ONCE])
+
+    async with AsyncClient(AsyncLedger(settings)) as client:
+        start = time.perf_counter()
+        await asyncio.gather(enqueue_in_turn(client), enqueue_in_turn(client))
+        return len(jobs) / (time.perf_counter() - start)
 
 
 def _delays(delay: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> float:
