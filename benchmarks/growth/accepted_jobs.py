@@ -17,6 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import psutil
+
 from benchmarks.queue import competitors
 from benchmarks.queue.cards import card
 from ledger.compression.stored_values import compress
@@ -37,9 +39,10 @@ def main() -> None:
     for part, microseconds in _parts([card(f"card {number}") for number in range(AT_ONCE)]).items():
         print(f"card, producer, {part:<20}{microseconds:6.1f} us")
     for what, make in (("card", card), ("small job", lambda name: CheckHealth(nonce=name))):
-        producer, server = _whole(make, jobs)
+        producer, server, server_mb = _whole(make, jobs)
         print(f"{what}, producer, whole: {median(producer):.1f} us")
         print(f"{what}, server, each thousand: {' '.join(f'{part:.0f}' for part in server)} us")
+        print(f"{what}, server, resident memory: {server_mb:.0f} MB")
 
 
 def _parts(jobs: Sequence[Job]) -> dict[str, float]:
@@ -65,8 +68,8 @@ def _microseconds(do: Callable[[Any], Any], values: Sequence[Any]) -> float:
     return median(found)
 
 
-def _whole(make: Callable[[str], Job], jobs: int) -> tuple[list[float], list[float]]:
-    """Return the microseconds a job of the producer and of the server, for each thousand of jobs."""
+def _whole(make: Callable[[str], Job], jobs: int) -> tuple[list[float], list[float], float]:
+    """Return the microseconds a job of the producer and of the server, for each thousand jobs, and the server's MB."""
     producer, server = [], []
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -82,7 +85,8 @@ def _whole(make: Callable[[str], Job], jobs: int) -> tuple[list[float], list[flo
                 client.enqueue_many(batch[at : at + AT_ONCE])
             producer.append((time.process_time() - start) / STEP * 1e6)
             server.append((_server_seconds(connection) - before) / STEP * 1e6)
-    return producer, server
+        server_mb = psutil.Process(embedded.pid).memory_info().rss / 2**20
+    return producer, server, server_mb
 
 
 def _server_seconds(connection: Any) -> float:
