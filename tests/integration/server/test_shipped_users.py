@@ -27,6 +27,7 @@ from producer.cli.main import main
 from producer.output.exit_codes import ExitCode
 from tests.support.acl_server import denied, guarded_server, url_of, users_text
 from tests.support.foreign_estimators import plain_system, save
+from tests.support.local_runner import runner_in_this_process
 from tests.support.small_models import LATER, first_card, small_league
 from workers.models.model_store import Store
 
@@ -41,7 +42,7 @@ WAIT_SECONDS = 30
 WHY = ("--reason", "a test")
 SMALL = (
     "--bootstrap-samples",
-    "10",
+    "0",
     "--fits",
     "1",
     "--folds",
@@ -70,7 +71,8 @@ class Shop:
         words = tuple(command.split())
         self.ran.add(words)
         environment = {"CORNERMAN_REDIS_URL": url_of(self.address, role), "CORNERMAN_DATA": str(self.folder)}
-        done = CliRunner().invoke(main, [*words, *arguments, "--json"], env=environment, catch_exceptions=False)
+        with runner_in_this_process():
+            done = CliRunner().invoke(main, [*words, *arguments, "--json"], env=environment, catch_exceptions=False)
         assert denied(self.address) == [], f"{role}: cornerman {command}"
         assert done.exit_code == ends, f"{role}: cornerman {command}: {done.output}"
         return json.loads(done.stdout.splitlines()[0]) if command == "follow" else json.loads(done.stdout)
