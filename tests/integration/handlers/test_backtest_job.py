@@ -19,7 +19,6 @@ from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.jobs import Backtest
 from ledger.ledger import Ledger, LedgerSettings
 from producer.cli.main import main
-from tests.support.local_runner import runner_in_this_process
 
 SMALL = {"fits": 1, "folds": 3, "bootstrap_samples": 0, "forest_trees": 10}
 FIRST_DAY = date(2025, 6, 1)
@@ -53,8 +52,7 @@ def test_a_pool_and_this_machine_say_the_same(
         ledger_settings, *shared, "--local", "--records", str(tmp_path / "fights.csv"), "--html", str(pages[0])
     )
     assert here.exit_code == 0, here.stderr
-    with runner_in_this_process():
-        pooled = _cornerman(ledger_settings, *shared, "--html", str(pages[1]), "--plots", str(tmp_path / "plots"))
+    pooled = _cornerman(ledger_settings, *shared, "--html", str(pages[1]), "--plots", str(tmp_path / "plots"))
     assert pooled.exit_code == 0, pooled.stderr
 
     report = decode_report(here.stdout.encode())
