@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SERVICE := $(VENV)/.service
 STAMP := $(VENV)/.installed
+# The pip of $(PYTHON) installs into .venv, which needs none of its own to run the demo; Debian's may have none.
+PIP = $(if $(shell $(PYTHON) -m pip --version 2>/dev/null),$(PYTHON) -m pip --python $(BIN)/python,$(BIN)/python -m pip)
 
 .PHONY: help demo test acceptance quick coverage chaos fuzz requests bench figures check fix docs clean
 
@@ -12,15 +14,20 @@ help: ## what can be made here
 
 # What the service and its demo need, with pip's own progress.
 $(SERVICE): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --without-pip $(VENV)
+	$(PYTHON) -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
 	@echo "Installing what the demo needs into $(VENV) ..."
 # Not compiled: of the modules that are installed the demo imports a quarter, and Python compiles those.
-	$(BIN)/python -m pip install --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[demo]'
+	$(PIP) install --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[demo]'
+# Nor are the tests of these libraries kept, a tenth of what is installed.
+	find $(foreach name,numba numpy pandas scipy sklearn,$(VENV)/lib/python*/site-packages/$(name)) \
+	    -type d -name tests -prune -exec rm -r {} +
 	touch $@
 
 # What tests, checks and benchmarks need besides.
 $(STAMP): $(SERVICE)
 	@echo "Installing what tests and checks need into $(VENV) ..."
+	$(BIN)/python -m ensurepip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
