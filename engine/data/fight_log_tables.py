@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from engine.data.data_faults import FaultCollector, TableSource
 from engine.data.finish_methods import METHODS, canonical_method
@@ -244,13 +245,13 @@ def _clean(cells: pd.Series, column: Column, source: TableSource, faults: FaultC
         days = parse_days(text)
         faults.add_cells(source, cells, days.isna() & ~blank, "write dates as YYYY-MM-DD")
         return days
-    values = as_numbers(cells) if typed else parse_numbers(text)
-    wrong = ~values.abs().lt(np.inf) & ~blank
+    values = (as_numbers(cells) if typed else parse_numbers(text)).to_numpy()
+    wrong = ~(np.abs(values) < np.inf) & ~blank.to_numpy(np.bool_)
     faults.add_cells(source, cells, wrong, "write a finite number")
-    for odd, remedy in _limits(values.mask(wrong), column):
+    for odd, remedy in _limits(np.where(wrong, np.nan, values), column):
         faults.add_cells(source, cells, odd, remedy)
         wrong |= odd
-    return values.mask(wrong)
+    return pd.Series(np.where(wrong, np.nan, values))
 
 
 def canonical_moment(text: str) -> str | None:
@@ -282,18 +283,20 @@ def _letters(text: str) -> str:
     return "".join(letter for letter in text.casefold() if letter.isalnum())
 
 
-def _limits(values: pd.Series, column: Column) -> list[tuple[pd.Series, str]]:
-    """Return the values that are out of range, and how to correct them."""
+def _limits(values: NDArray[np.float64], column: Column) -> list[tuple[NDArray[np.bool_], str]]:
+    """Return which finite values are out of range, bool (n,), and how to correct them."""
+    known = ~np.isnan(values)
     if column.kind == "flag":
-        return [(values.notna() & ~values.isin([0.0, 1.0]), "write 0 or 1")]
+        return [(known & ~np.isin(values, [0.0, 1.0]), "write 0 or 1")]
     if column.kind == "price":
-        return [find_wrong_prices(values)]
-    whole = [(values % 1 != 0) & values.notna()] if column.kind == "count" else []
+        odd, remedy = find_wrong_prices(pd.Series(values))
+        return [(odd.to_numpy(), remedy)]
+    whole = [(known & (np.floor(values) != values), "write a whole number")] if column.kind == "count" else []
     return [
         (values <= column.exclusive_min, f"it must be above {column.exclusive_min:g}"),
         (values < column.min_value, f"it must be at least {column.min_value:g} {column.unit}".rstrip()),
         (values > column.max_value, f"it must be at most {column.max_value:g} {column.unit}".rstrip()),
-        *((fraction, "write a whole number") for fraction in whole),
+        *whole,
     ]
 
 
