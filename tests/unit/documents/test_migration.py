@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 PAGE = (Path(__file__).parents[3] / "docs" / "guides" / "migration.md").read_text()
 BLOCKS = re.findall(r"^```python (before|after)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 TINY = MemberParams(
-    ForestParams(trees=5), ProductionXGBoostConfig(n_estimators=15, max_depth=3), NetworkParams(hidden=(8,), epochs=2)
+    ForestParams(trees=3), ProductionXGBoostConfig(n_estimators=4, max_depth=2), NetworkParams(hidden=(8,), epochs=1)
 )
 
 
