@@ -3,7 +3,7 @@
 Cron texts are read by cronsim, which follows Debian's cron: at a change of summer time a five-field text with a fixed
 minute and hour runs once on each day, at the end of the hour that is skipped, and in the first of two equal hours.
 Texts with `*` in minute or hour, and those with seconds, run by the clock on the wall: not in a skipped hour, and in
-both of two equal ones.
+both of two equal ones. Where clocks change by half an hour (Lord Howe), a fixed minute that comes twice runs once.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from cronsim import CronSim, CronSimError
 from ledger.contracts.codec import job_refused
 
 _HOURS_OF_A_DAY = 24
+_HOUR = timedelta(hours=1)
 _AFTER_TRANSITION = timedelta(hours=26)
 _BEFORE_TRANSITION = timedelta(hours=1)
 
@@ -79,21 +80,26 @@ def _start(cron: str, zone: ZoneInfo, after: datetime) -> datetime:
     It goes from hour to hour by adding 3600 s. Across a change of summer time what it then finds depends on where it
     began: with a change by half an hour (Lord Howe) it stays off the hour until midnight, and a midnight that is
     skipped is found from the day before only. So near a change it always begins at the same moment before. A text for
-    every hour is not concerned.
+    every hour is not concerned by a change of whole hours.
     """
-    if zone.key == "UTC" or len(_hours(cron)) == _HOURS_OF_A_DAY:
+    if zone.key == "UTC":
         return after
     before, past = after - _AFTER_TRANSITION, after + _BEFORE_TRANSITION
-    if before.astimezone(zone).utcoffset() == past.astimezone(zone).utcoffset():
+    change = _offset(past, zone) - _offset(before, zone)
+    if not change or (len(_hours(cron)) == _HOURS_OF_A_DAY and not change % _HOUR):
         return after
     while past - before > timedelta(seconds=1):
         middle = before + (past - before) / 2
-        if middle.astimezone(zone).utcoffset() == past.astimezone(zone).utcoffset():
+        if _offset(middle, zone) == _offset(past, zone):
             past = middle
         else:
             before = middle
     transition = past.replace(second=0, microsecond=0)
     return min(after, transition - _BEFORE_TRANSITION)
+
+
+def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta(0)
 
 
 @lru_cache(maxsize=1000)

@@ -62,6 +62,7 @@ DISTANCES = st.sampled_from([-3601, -3600, -1, 0, 1, 3600]) | st.integers(-4_000
 @example("*/20 3 * * *", "Australia/Lord_Howe", 0, 0, 100)
 @example("*/30 0 2-31 * *", "Asia/Beirut", 0, 0, -1)
 @example("30 2 * * *", "Europe/Berlin", 1, 0, 600)
+@example("30 * * * *", "Australia/Lord_Howe", 0, 0, -1)
 def test_the_slots_are_the_same_from_wherever_they_are_counted(
     cron: str, zone: str, change: int, before_seconds: int, distance_seconds: int
 ) -> None:
