@@ -13,6 +13,7 @@ from gateway.api.responses import require_json
 from gateway.problems import ProblemError
 from gateway.security.caller import Caller
 from ledger.contracts.failures import FailureCode
+from ledger.contracts.lazy_decoder import decode
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -26,6 +27,6 @@ def read_body(request: Request[Caller, Any, Any], body: bytes, kind: type[BodyT]
     """Return the body of a request. Raises ProblemError: 415 for another media type, 422 with what is wrong."""
     require_json(request)
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decode(body, kind)
     except msgspec.DecodeError as error:
         raise ProblemError(422, f"the body: {error}", code=FailureCode.INVALID_INPUT) from None

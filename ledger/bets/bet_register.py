@@ -41,7 +41,7 @@ from ledger.contracts.bets import (
 from ledger.contracts.codec import check_text, job_refused
 from ledger.contracts.controls import Controls
 from ledger.contracts.jobs import PredictCard
-from ledger.contracts.lazy_decoder import LazyDecoder
+from ledger.contracts.lazy_decoder import LazyDecoder, convert
 from ledger.operations.control_store import ControlStore
 from ledger.server.server import Server, to_datetime
 from ledger.server.stream_ranges import stream_between
@@ -373,7 +373,7 @@ _decoder: LazyDecoder[PlacedBet] = LazyDecoder(PlacedBet)
 def _check_bet(bet: PlacedBet) -> None:
     """Check what types cannot express. Raises JobRefusedError."""
     try:
-        msgspec.convert(msgspec.to_builtins(bet), PlacedBet)
+        convert(msgspec.to_builtins(bet), PlacedBet)
     except msgspec.ValidationError as error:
         raise job_refused(f"the bet cannot be placed: {error}") from error
     check_text("who", bet.who)
@@ -433,8 +433,8 @@ def _entry(place: bytes, fields: Mapping[bytes, bytes]) -> BetEntry:
     about = {"place": name, "at": at, "bet_id": values["bet"], "fight_id": values["fight"], "mode": values["mode"]}
     about["who"] = values["who"]
     if values["entry"] == "voided":
-        return msgspec.convert({**about, "entry": "voided", "reason": values["why"]}, BetVoided)
-    return msgspec.convert(
+        return convert({**about, "entry": "voided", "reason": values["why"]}, BetVoided)
+    return convert(
         {
             **about,
             "entry": "settled",

@@ -1,4 +1,7 @@
-"""JSON decoders that are made when they first decode: making all of them is a fifth of a caller's import."""
+"""Decoding by types that are first described when they are first used, by any number of threads.
+
+Making all decoders at once would be a fifth of a caller's import.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ T = TypeVar("T")
 # makes a decoder of the same struct meanwhile reads the rest of it from memory that is not yet filled, and the process
 # dies. No decoder is half made when a process forks, and a child finds the lock free.
 _making = threading.Lock()
+_described: set[Any] = set()
 os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release)
 
 
@@ -50,3 +54,22 @@ class LazyDecoder(Generic[T]):
 
     def _make_and_decode(self, payload: bytes | memoryview | str) -> T:
         return self._make()(payload)
+
+
+def decode(payload: bytes | str, kind: type[T]) -> T:
+    """Decode JSON as `msgspec.json.decode` does, in any thread."""
+    _describe(kind)
+    return msgspec.json.decode(payload, type=kind)
+
+
+def convert(value: Any, kind: type[T]) -> T:
+    """Convert as `msgspec.convert` does, in any thread."""
+    _describe(kind)
+    return msgspec.convert(value, kind)
+
+
+def _describe(kind: Any) -> None:
+    if kind not in _described:
+        with _making:
+            msgspec.json.Decoder(kind)
+        _described.add(kind)

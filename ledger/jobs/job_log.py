@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from ledger.contracts.lazy_decoder import convert
 from ledger.server.error_replies import ServerFullError
 from ledger.server.server import Server
 
@@ -63,4 +64,4 @@ def _line_in(text: bytes) -> JobLogLine:
     fields = msgspec.json.decode(text, type=dict[str, Any])
     basic = {name: fields.pop(name, None) for name in _BASIC}
     line = {"at": basic.pop("timestamp"), **basic, "fields": fields}
-    return msgspec.convert({name: value for name, value in line.items() if value is not None}, JobLogLine)
+    return convert({name: value for name, value in line.items() if value is not None}, JobLogLine)

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from ledger.contracts.job_reports.monitoring_reports import SequentialTestResult
+from ledger.contracts.lazy_decoder import decode
 from ledger.server.server import Server
 
 
@@ -35,4 +36,4 @@ class DriftStore:
     def latest(self) -> DriftFigures | None:
         """Return the figures of the last review, None before the first."""
         kept = self._server.execute("GET", self._server.key("drift"))
-        return None if kept is None else msgspec.json.decode(kept, type=DriftFigures)
+        return None if kept is None else decode(kept, DriftFigures)

@@ -14,6 +14,7 @@ from ledger.contracts import codec
 from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import FailureCode, JobRefusedError
 from ledger.contracts.jobs import MAX_PAYLOAD_BYTES, Job, PredictCard, kind_of
+from ledger.contracts.lazy_decoder import decode
 from ledger.contracts.schedules import Schedule
 from ledger.schedules.cron_slots import check_cron, next_slot
 
@@ -37,7 +38,7 @@ def decode_schedule(payload: bytes, name: str | None = None) -> Schedule:
             if raw.setdefault("name", name) != name:
                 raise job_refused(f"the schedule is named {str(raw['name'])[:80]!r}, not {name[:80]!r}", field="name")
             payload = msgspec.json.encode(raw)
-        schedule = msgspec.json.decode(payload, type=Schedule)
+        schedule = decode(payload, Schedule)
     except _DEEP as error:
         raise job_refused(f"the schedule cannot be read: {error}") from error
     if unknown := sorted(_unknown_fields(raw["jobs"], schedule.jobs, "jobs")):
@@ -56,7 +57,7 @@ def check_schedule(schedule: Schedule, now: datetime) -> Schedule:
     """
     try:  # a schedule that was made in Python
         written = msgspec.json.encode(schedule)
-        schedule = msgspec.json.decode(written, type=Schedule)
+        schedule = decode(written, Schedule)
     except (*_DEEP, TypeError) as error:
         raise job_refused(f"the schedule is invalid: {error}") from error
     if len(written) > MAX_PAYLOAD_BYTES:

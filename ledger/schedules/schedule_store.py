@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from ledger.contracts.codec import check_text, job_refused
 from ledger.contracts.failures import LedgerError, NotFoundError
+from ledger.contracts.lazy_decoder import convert, decode
 from ledger.contracts.schedules import (
     FAILED_STATES,
     MAX_SCHEDULES,
@@ -307,7 +308,7 @@ def encode(run: ScheduleRun) -> bytes:
 
 def decode_run(text: bytes) -> ScheduleRun:
     """Decode a run."""
-    return msgspec.json.decode(text, type=ScheduleRun)
+    return decode(text, ScheduleRun)
 
 
 def _timing(schedule: Schedule) -> tuple[str, str, bool]:
@@ -318,7 +319,7 @@ def _stored(fields: Mapping[bytes, bytes]) -> StoredSchedule | None:
     if b"definition" not in fields:
         return None
     try:
-        schedule = msgspec.json.decode(fields[b"definition"], type=Schedule)
+        schedule = decode(fields[b"definition"], Schedule)
     except msgspec.DecodeError as error:
         name = msgspec.json.decode(fields[b"definition"])["name"]
         raise UnreadableScheduleError(
@@ -335,9 +336,9 @@ def _stored(fields: Mapping[bytes, bytes]) -> StoredSchedule | None:
 
 def _change(place: bytes, fields: Mapping[bytes, bytes]) -> ScheduleChange:
     def schedule(field: bytes) -> Schedule | None:
-        return msgspec.json.decode(fields[field], type=Schedule) if fields[field] else None
+        return decode(fields[field], Schedule) if fields[field] else None
 
-    return msgspec.convert(
+    return convert(
         {
             "place": place.decode(),
             "at": to_datetime(float(place.decode().partition("-")[0])),

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import msgspec
 
 from ledger.contracts.failures import LedgerUnavailableError
+from ledger.contracts.lazy_decoder import decode
 
 if TYPE_CHECKING:
     import redis
@@ -143,7 +144,7 @@ def find_running(folder: Path) -> str | None:
 def _read(folder: Path) -> _Note | None:
     """Return the folder's state, None without a state file or for one that a power cut truncated."""
     try:
-        return msgspec.json.decode((folder / STATE_FILE).read_bytes(), type=_Note)
+        return decode((folder / STATE_FILE).read_bytes(), _Note)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     except OSError as error:

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from ledger.contracts.lazy_decoder import decode
 from ledger.contracts.webhooks import MissedOutcomes, WebhookDefinition
 from ledger.server.server import Server
 from ledger.webhooks import events
@@ -133,7 +134,7 @@ class DeliveryQueue:
             return None
         until, _, before = (previous or b"0 ").decode().partition(" ")
         return DeliveryPlan(
-            definition=msgspec.json.decode(definition, type=WebhookDefinition),
+            definition=decode(definition, WebhookDefinition),
             secrets=(current.decode(), *([before] if int(until) > int(now[0]) * 1000 else [])),
             revision=int(revision),
             cursor=cursor.decode(),

@@ -17,7 +17,7 @@ from msgspec import Raw, Struct
 
 from ledger.archive.records import with_archived
 from ledger.compression.stored_values import decompress
-from ledger.contracts.lazy_decoder import LazyDecoder
+from ledger.contracts.lazy_decoder import LazyDecoder, decode
 from ledger.contracts.trace_context import TraceContext
 from ledger.contracts.webhooks import (
     MissedEvent,
@@ -188,7 +188,7 @@ def message_of(server: Server, webhook_id: str, event: str) -> Message | None:
     if kind == _TEST:
         test = TestEvent(type="webhook.test", timestamp=to_datetime(float(moment)), data={"webhook_id": webhook_id})
         return Message(message_id=test_message_id(text), type=test.type, body=msgspec.json.encode(test))
-    gap = msgspec.json.decode(text, type=MissedOutcomes)
+    gap = decode(text, MissedOutcomes)
     missed = MissedEvent(type="outcomes.missed", timestamp=to_datetime(float(moment)), data=gap)
     message_id = _message_id(server.settings.namespace, webhook_id, gap.after, gap.place)
     return Message(message_id=message_id, type=missed.type, body=msgspec.json.encode(missed))

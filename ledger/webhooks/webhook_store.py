@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct, structs
 from ledger.contracts.codec import check_text, job_refused
 from ledger.contracts.failures import LedgerError, NotFoundError
 from ledger.contracts.jobs import ROUTES
+from ledger.contracts.lazy_decoder import convert, decode
 from ledger.contracts.webhooks import (
     CreatedWebhook,
     DeliveryAttempt,
@@ -210,7 +211,7 @@ class Webhooks:
 
     def _check(self, definition: WebhookDefinition) -> None:
         try:  # a definition that was made in Python
-            msgspec.convert(msgspec.to_builtins(definition), WebhookDefinition)
+            convert(msgspec.to_builtins(definition), WebhookDefinition)
         except msgspec.ValidationError as error:
             raise job_refused(f"the webhook is invalid: {error}") from error
         check_url(definition.url, self._allowed)
@@ -274,7 +275,7 @@ def _unknown(webhook_id: str) -> NoReturn:
 
 
 def _definition(text: bytes) -> WebhookDefinition:
-    return msgspec.json.decode(text, type=WebhookDefinition)
+    return decode(text, WebhookDefinition)
 
 
 def _state(webhook_id: str, fields: Mapping[bytes, bytes]) -> dict[str, Any]:
@@ -302,7 +303,7 @@ def _state(webhook_id: str, fields: Mapping[bytes, bytes]) -> dict[str, Any]:
 def _attempt(place: bytes, fields: Mapping[bytes, bytes]) -> DeliveryAttempt:
     entry = msgspec.json.decode(fields[b"entry"])
     at = to_datetime(float(place.decode().partition("-")[0]))
-    return msgspec.convert({**entry, "place": place.decode(), "at": at}, DeliveryAttempt)
+    return convert({**entry, "place": place.decode(), "at": at}, DeliveryAttempt)
 
 
 def _letter(number: bytes, died: bytes, text: bytes) -> WebhookDeadLetter:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ledger.contracts import codec
+from ledger.contracts import codec, lazy_decoder
 from ledger.contracts.failures import Failure, FailureCode, JobRefusedError
 from ledger.contracts.jobs import MAX_FIGHTS, MAX_PAYLOAD_BYTES, CheckHealth, MemberWeights, PredictCard, TrainEnsemble
 from ledger.contracts.lazy_decoder import LazyDecoder
@@ -205,13 +206,22 @@ def test_reports_and_failures_round_trip() -> None:
         codec.decode_failure(b'{"code": "of_tomorrow", "message": "m"}')
 
 
-def test_threads_that_decode_first_at_the_same_time_share_a_decoder() -> None:
-    """Making decoders of one struct at the same time ends the process; new types, since a decoder is made once."""
+@pytest.mark.parametrize(
+    "first_use",
+    [
+        lambda kind: LazyDecoder(kind).decode(b'{"parts": [{"type": "second"}]}'),
+        lambda kind: lazy_decoder.decode(b'{"parts": [{"type": "second"}]}', kind),
+        lambda kind: lazy_decoder.convert({"parts": [{"type": "second"}]}, kind),
+    ],
+    ids=["decoder", "decode", "convert"],
+)
+def test_threads_may_use_a_type_first_at_the_same_time(first_use: Callable[[Any], Any]) -> None:
+    """Describing one struct in several threads at once ends the process; new types, since each is described once."""
     barrier = threading.Barrier(8)
 
-    def decode(decoder: LazyDecoder[Any]) -> Any:
+    def use(kind: Any) -> Any:
         barrier.wait(timeout=20)
-        return decoder.decode(b'{"parts": [{"type": "second"}]}')
+        return first_use(kind)
 
     with ThreadPoolExecutor(8) as pool:
         for _ in range(20):
@@ -219,6 +229,6 @@ def test_threads_that_decode_first_at_the_same_time_share_a_decoder() -> None:
                 msgspec.defstruct(name, [(f"field_{number}", int | None, None) for number in range(20)], tag=name)
                 for name in ("first", "second")
             )
-            decoder = LazyDecoder(msgspec.defstruct("Whole", [("parts", tuple[first | second, ...])]))
-            answers = list(pool.map(decode, [decoder] * 8))
+            whole = msgspec.defstruct("Whole", [("parts", tuple[first | second, ...])])
+            answers = list(pool.map(use, [whole] * 8))
             assert [answer.parts for answer in answers] == [(second(),)] * 8
