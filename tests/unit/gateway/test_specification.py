@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_overloads, get_type_hints
 
@@ -28,6 +29,11 @@ ASYNCAPI_RULES = NODE_MODULES / "@asyncapi" / "specs" / "schemas" / "3.0.0.json"
 GOLDEN = sorted(path for pattern in ("job_*.json", "report_*.json") for path in (ROOT / "tests/golden").glob(pattern))
 EXAMPLES = sorted(examples.FOLDER.glob("*.json"))
 NAMES = {tag: kind.__name__ for kind, tag in contracts.TAGS.items()}
+
+
+@cache
+def schemas_of_payloads() -> dict[str, Any]:
+    return components([*contracts.JOBS, *contracts.REPORTS])
 
 
 def written(path: Path) -> Any:
@@ -66,7 +72,7 @@ def test_a_schema_is_valid_and_complete_in_itself(name: str) -> None:
 @pytest.mark.parametrize("path", [*GOLDEN, *EXAMPLES], ids=lambda path: path.name)
 def test_a_payload_that_the_code_reads_is_valid_by_its_schema(path: Path) -> None:
     payload = written(path)
-    schema = document(NAMES[payload["kind"]], components([*contracts.JOBS, *contracts.REPORTS]))
+    schema = document(NAMES[payload["kind"]], schemas_of_payloads())
     jsonschema.validate(payload, schema, format_checker=jsonschema.FormatChecker())
 
 

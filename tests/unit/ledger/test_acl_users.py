@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,7 @@ def lua(name: str) -> str:
     return (LEDGER / "lua" / f"{name}.lua").read_text()
 
 
+@cache
 def functions() -> dict[str, str]:
     """Return the functions of the prelude, by name; what stands outside of them is called ''."""
     text = lua(PRELUDE)
@@ -111,9 +113,10 @@ def functions() -> dict[str, str]:
     return {**found, "": re.sub(r"^local function \w+.*?^end$", "", text, flags=re.MULTILINE | re.DOTALL)}
 
 
+@cache
 def called(script: str) -> set[str]:
     """Return every command that a script can call, by itself or through the prelude."""
-    known = functions()
+    known = dict(functions())
     own = lua(script)
     text, added = (
         known.pop("") + own + "".join(map(lua, re.findall(r"^-- Includes (\w+)\.lua$", own, re.MULTILINE))),
