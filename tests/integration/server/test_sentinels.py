@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthCheck, HealthReport
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
+from ledger.server.topology.resolver import CHECK_SECONDS
 from tests.support.acl_server import password_of, users_text
 from tests.support.certificates import make_certificate
 from tests.support.pools import StartPool
@@ -98,6 +100,7 @@ def cut_off(group: SentinelGroup) -> Callable[[], None]:
     primary.proxy.cut_off("peers")
     group.wait_for_other(primary)
     assert primary.role() == "master"
+    time.sleep(2 * CHECK_SECONDS)  # until then callers may still tell it something, which is lost: see the resolver
     return primary.proxy.heal
 
 
