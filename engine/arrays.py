@@ -57,6 +57,13 @@ class ReplicaSet(dict[str, ReplicatedMember]):
         self.columns = tuple(columns)
 
 
+def read_only(array: Array) -> Array:
+    """Return a view that cannot be written: kernels are compiled once for it, and not again for a mapped file."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 def check_replica_request(X: Floats, n_features: int, n_replicas: int, start: int, stop: int | None) -> range:
     """Return the requested replicas, after a check of the rows against the member's features.
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.arrays import Array, Floats
+from engine.arrays import Array, Floats, read_only
 from engine.errors import ValidationError
 from engine.members import kernels
 from engine.members.tree_kernels import ROWS_PER_WALK
@@ -33,6 +33,11 @@ class BinEdges:
 
     values: NDArray[np.float32]  # (cuts,)
     starts: NDArray[np.int64]  # (f + 1,)
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only."""
+        for name in ("values", "starts"):
+            object.__setattr__(self, name, read_only(getattr(self, name)))
 
     @classmethod
     def from_matrix(cls, matrix: xgb.QuantileDMatrix | QuantileMatrix) -> BinEdges:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.arrays import Array, Floats, check_replica_request
+from engine.arrays import Array, Floats, check_replica_request, read_only
 from engine.errors import ValidationError
 from engine.members import tree_kernels
 from engine.members.feature_bins import BinEdges, common_edges
@@ -62,6 +62,11 @@ class FlatTrees:
     starts: NDArray[np.int64]  # (trees,) the root of each tree
     depths: NDArray[np.uint8]  # (trees,) steps to its deepest leaf
     first: NDArray[np.int64]  # (B + 1,) the trees of replica b are first[b] to first[b + 1] - 1
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only."""
+        for name, array in self.to_arrays().items():
+            object.__setattr__(self, name, read_only(array))
 
     @classmethod
     def pack(cls, cuts: BinEdges, grown: TreeNodes) -> FlatTrees:

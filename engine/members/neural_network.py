@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import expit
 
-from engine.arrays import Array, Floats, check_replica_request
+from engine.arrays import Array, Floats, check_replica_request, read_only
 from engine.errors import ValidationError
 from engine.members import network_kernels
 
@@ -32,6 +32,13 @@ class StackedNetworks:
     scales: Floats  # (B, f)
     weights: tuple[Floats, ...]  # L arrays (B, inputs, outputs)
     biases: tuple[Floats, ...]  # L arrays (B, 1, outputs)
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only."""
+        for name in ("medians", "means", "scales"):
+            object.__setattr__(self, name, read_only(getattr(self, name)))
+        for name in ("weights", "biases"):
+            object.__setattr__(self, name, tuple(map(read_only, getattr(self, name))))
 
     @classmethod
     def from_classifier(cls, network: MLPClassifier) -> StackedNetworks:
