@@ -151,6 +151,7 @@ def test_alerts_about_jobs_queues_memory_and_connections(
     alarm.clears("OldestJobWaits")
 
     until(lambda: checks(ledger.pools.alive()[0]["http"])[0] == 200)
+    until(lambda: len(pool.children()) == 2)  # a child that is yet to come would answer for the others
     frozen = pool.children()
     for child in frozen:
         child.suspend()
