@@ -17,7 +17,7 @@ SOURCES = (
     "engine/members/kernels.py",
     "engine/members/network_fit.py",
     "engine/members/network_kernels.py",
-    "engine/members/xgboost_fit.py",
+    "engine/members/tree_growth.py",
     "engine/members/tree_kernels.py",
     "engine/members/xgboost_fit.py",
     "engine/market/growth_kernels.py",

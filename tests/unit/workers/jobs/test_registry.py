@@ -26,19 +26,22 @@ def test_a_handler_of_another_may_import_what_ours_do_not_use(tmp_path: Path, mo
     monkeypatch.delitem(sys.modules, "some_handler")
 
 
+def loaded_by(call: str) -> set[str]:
+    """Return the modules that a new interpreter has after a call of the registry."""
+    code = f"import sys; from workers.jobs.registry import *; {call}; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(run.stdout.split())
+
+
 @pytest.mark.slow
 def test_predicting_loads_no_library_that_it_does_not_use() -> None:
-    code = "import sys; from workers.jobs.registry import *; warm_up(['predict'], HANDLERS); print(*sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(run.stdout.split())
+    loaded = loaded_by("warm_up(['predict'], HANDLERS)")
     assert "numba" in loaded
     assert not loaded & {*UNUSED_LIBRARIES, "pyarrow", "sklearn", "xgboost", "matplotlib"}
 
 
 @pytest.mark.slow
 def test_training_loads_xgboost_s_library_and_neither_its_package_nor_scikit_learn() -> None:
-    code = "import sys; from workers.jobs.registry import *; find_handler('train_part', HANDLERS); print(*sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(run.stdout.split())
+    loaded = loaded_by("find_handler('train_part', HANDLERS)")
     assert "engine.resources.xgboost_library" in loaded
     assert not loaded & {"sklearn", "xgboost", "matplotlib"}
