@@ -251,6 +251,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
+    for option, value in (("--outcomes", given.outcomes), ("--round", given.round)):
+        if value < 1:
+            parser.error(f"argument {option}: {value} is not a number above 0")
+    if not 0.0 <= given.cards <= 0.5:
+        parser.error(f"argument --cards: {given.cards:g} is not a share from 0 to 0.5: as many are cards of one fight")
     folder = given.folder or Path(tempfile.mkdtemp(prefix="archive-"))
     try:
         found = measure(given.outcomes, given.round, given.cards, folder)
