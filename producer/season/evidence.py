@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -25,7 +26,7 @@ from producer.season.quote_count import Reading, count_quotes, readings_of, with
 from producer.season.result_count import count_results
 from producer.season.slot_count import count_slots
 from producer.service.played_provider import ODDS_PATH, PlayedRequest
-from producer.service.played_season import PlayedSeason
+from producer.service.played_season import PlayedListing, PlayedSeason
 
 PAGE = 1_000
 LATE_SECONDS = 1.0
@@ -95,24 +96,42 @@ class SeasonEvidence:
                 sum(count.expected for count in slots),
                 *([text for count in slots for text in found(count)] for found in _FOUND),
             ),
-            "bets": count_bets(bouts, self.entries, decisions, self._unnoticed(readings)),
+            "bets": count_bets(bouts, self.entries, decisions, unnoticed_withdrawals(self.season.listings, readings)),
         }
-
-    def _unnoticed(self, readings: Sequence[Reading]) -> set[str]:
-        """Return the fights that were missing from too few readings before their bell to count as withdrawn."""
-        found = set()
-        for listing in self.season.listings:
-            end = listing.spans[-1][1]
-            missing = [reading.moment for reading in readings if end <= reading.moment < listing.bell]
-            short = len(missing) < MISSING_READINGS or missing[-1] - missing[0] < MISSING_SECONDS + LATE_SECONDS
-            if not listing.results and short:
-                found.add(listing.fight_id)
-        return found
 
     def calibration(self) -> Calibration:
         """Return how answers and closes compare with the truth."""
         answers = newest_answers(self.outcomes, self.bells)
         return calibrate(self.season.document["bouts"], answers, self.closes)
+
+
+def unnoticed_withdrawals(listings: Iterable[PlayedListing], readings: Iterable[Reading]) -> set[str]:
+    """Return the fights that were missing from too few readings before their bell to count as withdrawn.
+
+    A reading counts if it is before the bell by both clocks, the provider's and the server's, and newer by the server's
+    than those before it.
+
+    Parameters
+    ----------
+    listings
+        What the provider listed.
+    readings
+        The readings that were made, in order.
+    """
+    newest, counted = -math.inf, []
+    for reading in readings:
+        read_at = reading.read_at.timestamp()
+        if read_at > newest:
+            newest = read_at
+            counted.append((reading.moment, read_at))
+    found = set()
+    for listing in listings:
+        end = listing.spans[-1][1]
+        missing = [moment for moment, read_at in counted if end <= moment and max(moment, read_at) < listing.bell]
+        short = len(missing) < MISSING_READINGS or missing[-1] - missing[0] < MISSING_SECONDS + LATE_SECONDS
+        if not listing.results and short:
+            found.add(listing.fight_id)
+    return found
 
 
 def gather(
