@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, settings
 
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
-from tests.support.machine_code import compile_if_missing
+from tests.support.machine_code import is_compiling, start_compiling_if_missing, wait_until_compiled
 from tests.support.server_keys import unlisted_keys
-from tests.support.shared_files import FOLDER
+from tests.support.shared_files import FOLDER, one_before_the_others
 
 if TYPE_CHECKING:
     from engine.simulation.league import League
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # A run starts hundreds of interpreters: without their byte code each would compile this tree for itself.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+COMPILATION = pytest.StashKey["subprocess.Popen[bytes] | None"]()
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("cornerman", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -42,20 +44,28 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         os.environ[FOLDER] = tempfile.mkdtemp(prefix="cornerman-tests-")
         if config.getoption("numprocesses", None):
-            compile_if_missing()
+            config.stash[COMPILATION] = start_compiling_if_missing()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
+        if compilation := config.stash.get(COMPILATION, None):
+            compilation.terminate()
+            compilation.wait()
         shutil.rmtree(os.environ.pop(FOLDER), ignore_errors=True)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Iterator[None]:
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
     """Keep what is imported and collected, which stays until the end, from every collection of garbage."""
     gc.disable()
     try:
-        return (yield)
+        if not (hasattr(session.config, "workerinput") and is_compiling()):
+            return (yield)
+        with one_before_the_others("collection"):  # it caches the byte code of the tests for them
+            collected = yield
+        wait_until_compiled()
+        return collected
     finally:
         gc.freeze()
         gc.enable()

@@ -1,16 +1,21 @@
-"""The machine code of the engine's loops: compiled by one process before a run, not by each process of it.
+"""The machine code of the engine's loops: compiled by one process before the tests, not by each process of a run.
 
 numba caches it next to the source, for as long as the source is the same. Processes that find none at the same time
-compile it all at the same time, for half a minute each.
+compile it all at the same time, for half a minute each. The tests are collected meanwhile.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.shared_files import FOLDER
+
 ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-m", "tests.support.machine_code")
 SOURCES = (
     "engine/ratings/filter_kernels.py",
     "engine/ratings/skill_ratings.py",
@@ -26,8 +31,37 @@ SOURCES = (
 
 def compile_if_missing() -> None:
     """Compile what most tests need, unless its cached code is newer than its source."""
-    if any(_is_missing(ROOT / source) for source in SOURCES):
-        subprocess.run([sys.executable, "-m", __name__], cwd=ROOT, check=False)  # if it fails, tests will say so
+    if _any_is_missing():
+        subprocess.run(COMMAND, cwd=ROOT, check=False)  # if it fails, tests will say so
+
+
+def start_compiling_if_missing() -> subprocess.Popen[bytes] | None:
+    """Do the same in another process, for which `wait_until_compiled` waits in any process of the run."""
+    if not _any_is_missing():
+        return None
+    with _lock().open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return subprocess.Popen(COMMAND, cwd=ROOT, pass_fds=[lock.fileno()])  # which has the lock until it ends
+
+
+def is_compiling() -> bool:
+    """Return whether this run has started to compile."""
+    return _lock().exists()
+
+
+def wait_until_compiled() -> None:
+    """Wait for the end of what this run compiles."""
+    if is_compiling():
+        with _lock().open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+
+
+def _lock() -> Path:
+    return Path(os.environ[FOLDER]) / "machine-code.lock"
+
+
+def _any_is_missing() -> bool:
+    return any(_is_missing(ROOT / source) for source in SOURCES)
 
 
 def _is_missing(source: Path) -> bool:

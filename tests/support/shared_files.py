@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FOLDER = "TESTS_SHARED_FOLDER"
@@ -22,3 +23,15 @@ def made_once(name: str, make: Callable[[Path], object]) -> Path:
             make(folder)
             done.touch()
     return folder
+
+
+@contextmanager
+def one_before_the_others(name: str) -> Iterator[None]:
+    """Let one process of the run do something before the others, which then do it side by side."""
+    done = Path(os.environ[FOLDER]) / f"{name}.done"
+    with done.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if done.exists():
+            fcntl.flock(lock, fcntl.LOCK_UN)
+        yield
+        done.touch()
