@@ -20,7 +20,7 @@ from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
 from tests.support.machine_code import is_compiling, start_compiling_if_missing, wait_until_compiled
 from tests.support.server_keys import unlisted_keys
-from tests.support.shared_files import FOLDER, one_before_the_others
+from tests.support.shared_files import FOLDER, RUN_PROCESS, one_before_the_others
 
 if TYPE_CHECKING:
     from engine.simulation.league import League
@@ -43,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if not hasattr(config, "workerinput"):
         os.environ[FOLDER] = tempfile.mkdtemp(prefix="cornerman-tests-")
+        os.environ[RUN_PROCESS] = str(os.getpid())
         if config.getoption("numprocesses", None):
             config.stash[COMPILATION] = start_compiling_if_missing()
 

@@ -91,7 +91,7 @@ def _gateway() -> Iterator[tuple[str, list[str]]]:
         named = LedgerSettings(redis_url=server.url, namespace="requests")
         ledger = Ledger.connect(named)
         job_ids = [ledger.submit(CheckHealth(nonce=str(number))).job_id for number in range(4)]
-        with running_gateway(named, Path(name), gateway_max_wait_seconds=0.05) as gateway:
+        with running_gateway(named, Path(name), new_interpreter=True, gateway_max_wait_seconds=0.05) as gateway:
             yield gateway.url, job_ids
         ledger.close()
 

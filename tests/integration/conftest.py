@@ -30,7 +30,7 @@ from tests.support.pools import (
 @pytest.fixture(scope="session")
 def celery_server() -> Iterator[ForkServer]:
     """Forks pools with handlers of a test."""
-    server = ForkServer(CELERY_MODULES)
+    server = ForkServer("celery", CELERY_MODULES)
     yield server
     server.close()
 
@@ -38,7 +38,7 @@ def celery_server() -> Iterator[ForkServer]:
 @pytest.fixture(scope="session")
 def engine_server() -> Iterator[ForkServer]:
     """Forks pools with the real handlers."""
-    server = ForkServer(ENGINE_MODULES)
+    server = ForkServer("engine", ENGINE_MODULES)
     yield server
     server.close()
 

@@ -20,11 +20,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tests.support.shared_files import RUN_PROCESS, made_once
+
 ROOT = Path(__file__).parents[2]
 MAX_MESSAGE_BYTES = 2**20
+ADDRESS = "socket"
 
 
 class ForkedProcess:
@@ -68,20 +72,15 @@ class ForkedProcess:
 
 
 class ForkServer:
-    """A child of this process that has imported some modules. Start it before anything is to be forked from it."""
+    """A connection to the process that has imported some modules: the first of a run starts it, for all of them.
 
-    def __init__(self, modules: Sequence[str]) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(theirs.fileno()), *modules],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C is for the tests
-            )
-        self._socket = ours
+    It ends when the run does. Start it before anything is to be forked from it.
+    """
+
+    def __init__(self, name: str, modules: Sequence[str]) -> None:
+        folder = made_once(f"{name}-server", lambda folder: _start(folder / ADDRESS, modules))
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.connect(str(folder / ADDRESS))
 
     def start(
         self, program: Sequence[str], *, environment: Mapping[str, str], log: Path, stdout: int | None = None
@@ -103,29 +102,67 @@ class ForkServer:
         return json.loads(reply)
 
     def close(self) -> None:
-        """End the server. Programs that still run go on without a parent."""
+        """Close the connection."""
         self._socket.close()
-        self._process.wait()
 
 
-def _serve(connection: socket.socket) -> None:
-    """Answer requests until the other end is closed; in a forked process, return what it is to run."""
+def _start(address: Path, modules: Sequence[str]) -> None:
+    """Start a server that listens already, in a process that has this one as no parent."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(address))
+        listener.listen()
+        subprocess.run(
+            [sys.executable, "-m", __name__, str(listener.fileno()), *modules],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            pass_fds=[listener.fileno()],
+            start_new_session=True,  # Ctrl-C is for the tests
+            check=True,
+        )
+
+
+def _serve(listener: socket.socket, run: int) -> None:
+    """Answer requests until the run's process ends; in a forked process, become what it is to run."""
+    connections: list[socket.socket] = []
     while True:
-        request, files, _, _ = socket.recv_fds(connection, MAX_MESSAGE_BYTES, 2)
-        if not request:
+        ready = select.select([run, listener, *connections], [], [])[0]
+        if run in ready:
             return
-        wish: dict[str, Any] = json.loads(request)
-        if "reap" in wish:
-            _, status = os.waitpid(wish["reap"], 0)
-            reply = os.waitstatus_to_exitcode(status)
-        else:
-            reply = os.fork()
-            if reply == 0:
+        if listener in ready:
+            connections.append(listener.accept()[0])
+        for connection in [known for known in connections if known in ready]:
+            request, files = _receive(connection)
+            if not request:
+                connections.remove(connection)
                 connection.close()
-                _run(wish["program"], wish["environment"], files)
-        for file in files:
-            os.close(file)
-        connection.send(json.dumps(reply).encode())
+                continue
+            reply = _answer(json.loads(request), files, [listener, *connections])
+            with suppress(ConnectionError):  # the next receipt says so, too
+                connection.send(json.dumps(reply).encode())
+
+
+def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
+    """Return the next request and its file descriptors; nothing if the other end is closed or was killed."""
+    try:
+        request, files, _, _ = socket.recv_fds(connection, MAX_MESSAGE_BYTES, 2)
+    except ConnectionError:
+        return b"", []
+    return request, files
+
+
+def _answer(wish: Mapping[str, Any], files: Sequence[int], sockets: Sequence[socket.socket]) -> int:
+    """Reap a forked process and return its exit code, or fork one, without the server's sockets."""
+    if "reap" in wish:
+        return os.waitstatus_to_exitcode(os.waitpid(wish["reap"], 0)[1])
+    pid = os.fork()
+    if pid == 0:
+        for connection in sockets:
+            connection.close()
+        _run(wish["program"], wish["environment"], files)
+    for file in files:
+        os.close(file)
+    return pid
 
 
 def _run(program: Sequence[str], environment: Mapping[str, str], files: Sequence[int]) -> NoReturn:
@@ -147,13 +184,17 @@ def _run(program: Sequence[str], environment: Mapping[str, str], files: Sequence
 
 def main() -> None:
     """Import the modules named in the arguments, then serve the socket whose number is the first of them."""
+    run = os.pidfd_open(int(os.environ[RUN_PROCESS]))
+    if os.fork():
+        os._exit(0)
     from workers.pool.library_threads import pin_environment
 
     pin_environment()  # as a pool does before it imports the engine
     for module in sys.argv[2:]:
         importlib.import_module(module)
     gc.freeze()  # so that a collection in a forked process copies no page
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    _serve(socket.socket(fileno=int(sys.argv[1])), run)
+    os._exit(0)  # what was imported need not be taken down
 
 
 if __name__ == "__main__":

@@ -42,8 +42,8 @@ GATEWAY_MODULES = (
 
 @cache
 def gateway_server() -> ForkServer:
-    """Return the process that forks the gateways and relays of this one; it ends with this one."""
-    return ForkServer(GATEWAY_MODULES)
+    """Return a connection to the process that forks the gateways and relays of a run."""
+    return ForkServer("gateway", GATEWAY_MODULES)
 
 
 @dataclass

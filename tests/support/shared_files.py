@@ -10,6 +10,8 @@ from pathlib import Path
 
 FOLDER = "TESTS_SHARED_FOLDER"
 """The environment variable with the run's folder for them, which `tests/conftest.py` makes and removes."""
+RUN_PROCESS = "TESTS_RUN_PROCESS"
+"""The environment variable with the id of the run's main process."""
 
 
 def made_once(name: str, make: Callable[[Path], object]) -> Path:
