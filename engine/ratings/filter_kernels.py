@@ -1,7 +1,8 @@
 """Compiled loops of the rating filter; `engine.ratings.rating_filter` has its equations.
 
 Matrices that belong to a day have a row for each of its fights. Of the covariance P of the states the lower triangle
-alone is used. Arguments are not checked here.
+alone is used. Arguments are not checked here. Numbers are written one by one, not as expressions of whole arrays, which
+take numba four times as long to compile.
 """
 
 from __future__ import annotations
@@ -43,18 +44,20 @@ def replay(
     slots = np.full(len(last), -1)  # the state that holds a fighter's strength, -1 for none
     owners = np.full(base + _SLOTS, -1)  # the fighter of each state
     P, mean = np.zeros((len(owners), len(owners))), np.zeros(len(owners))  # of P the lower triangle alone is used
-    P[np.arange(base), np.arange(base)] = prior
+    for i in range(base):
+        P[i, i] = prior[i]
     used = base
     before = swept = day[0]
     for number in range(len(edges) - 1):
         start, end = edges[number], edges[number + 1]
         today = day[start]
-        P[np.arange(base - 1), np.arange(base - 1)] += coefficient_drift * (today - before) / DAYS_A_YEAR
+        for i in range(base - 1):
+            P[i, i] += coefficient_drift * (today - before) / DAYS_A_YEAR
         before = today
         if today - swept > _SWEEP_DAYS:
             swept = today
             _drop_idle(P, mean, slots, owners, strength, last, today - max_idle_days)
-        if np.count_nonzero(owners[base:] < 0) < 2 * (end - start):
+        if _count_free(owners, base) < 2 * (end - start):
             P, mean, owners = _grown(P, mean, owners)
         m = end - start
         sides = np.empty((m, 2), np.int64)
@@ -76,21 +79,31 @@ def replay(
         _forecast(PH, H, first, second, mean, out[start:end])
         _observe_odds(P, PH, H, first, second, mean, market[start:end], market_noise)
         _observe_results(P, H, first, second, mean, score[start:end], sharpness[start:end], used)
-    _drop_idle(P, mean, slots, owners, strength, last, day[-1] + 1)
+    _drop_idle(P, mean, slots, owners, strength, last, day[-1] + 1.0)
     return mean[:base].copy()
 
 
 @kernel
-def _drop_idle(P: Array, mean: Array, slots: Array, owners: Array, strength: Array, last: Array, before: int) -> None:
+def _drop_idle(P: Array, mean: Array, slots: Array, owners: Array, strength: Array, last: Array, before: float) -> None:
     """Free the states of fighters whose last fight was before a day; their means and variances are kept."""
     for s in range(len(owners)):
         f = owners[s]
         if f >= 0 and last[f] < before:
             strength[f, 0], strength[f, 1] = mean[s], P[s, s]
             mean[s] = 0.0
-            P[s, : s + 1] = 0.0
-            P[s:, s] = 0.0
+            for i in range(len(owners)):
+                P[max(s, i), min(s, i)] = 0.0
             slots[f] = owners[s] = -1
+
+
+@kernel
+def _count_free(owners: Array, base: int) -> int:
+    """Return the number of states without a fighter."""
+    free = 0
+    for s in range(base, len(owners)):
+        if owners[s] < 0:
+            free += 1
+    return free
 
 
 @kernel
@@ -99,7 +112,10 @@ def _grown(P: Array, mean: Array, owners: Array) -> tuple[Array, Array, Array]:
     size = len(mean)
     more = size + size // 2
     larger, longer, others = np.zeros((more, more)), np.zeros(more), np.full(more, -1)
-    larger[:size, :size], longer[:size], others[:size] = P, mean, owners
+    for s in range(size):
+        longer[s], others[s] = mean[s], owners[s]
+        for i in range(size):
+            larger[s, i] = P[s, i]
     return larger, longer, others
 
 
@@ -117,8 +133,10 @@ def _enter(f: int, P: Array, mean: Array, slots: Array, owners: Array, strength:
 def _drift(P: Array, mean: Array, s: int, factor: float) -> None:
     """Multiply a state by a factor."""
     mean[s] *= factor
-    P[s, : s + 1] *= factor
-    P[s:, s] *= factor
+    for i in range(s + 1):
+        P[s, i] *= factor
+    for i in range(s, len(mean)):
+        P[i, s] *= factor
 
 
 @kernel
@@ -138,7 +156,7 @@ def _observe_odds(
     P: Array, PH: Array, H: Array, first: Array, second: Array, mean: Array, market: Array, noise: float
 ) -> None:
     """Condition the state on closing logits, (fights,), NaN if unknown."""
-    rows = np.flatnonzero(~np.isnan(market))
+    rows = _known(market)
     if len(rows):
         some, V, centre = _select(PH, H, first, second, mean, rows)
         for i in range(len(rows)):
@@ -146,8 +164,9 @@ def _observe_odds(
         root = _cholesky(V)
         gain = _solve(root, some)
         error = np.empty((len(rows), 1))
-        error[:, 0] = market[rows] - centre
-        _shift(mean, some, _solve(root, error)[:, 0])
+        for i in range(len(rows)):
+            error[i, 0] = market[rows[i]] - centre[i]
+        _shift(mean, some, _solve(root, error))
         _reduce(P, some, gain)
 
 
@@ -156,14 +175,26 @@ def _observe_results(
     P: Array, H: Array, first: Array, second: Array, mean: Array, score: Array, sharpness: Array, used: int
 ) -> None:
     """Condition the state on results, (fights,), NaN if there is none."""
-    rows = np.flatnonzero(~np.isnan(score))
+    rows = _known(score)
     if len(rows):
         some, V, centre = _select(_covariances(P, H, first, second, used), H, first, second, mean, rows)
-        gradient, root_weight = _mode(V, centre, score[rows], sharpness[rows])
+        gradient, root_weight = _mode(V, centre, score, sharpness, rows)
         _shift(mean, some, gradient)
         for i in range(len(rows)):
-            some[i] *= root_weight[i]
+            for s in range(used):
+                some[i, s] *= root_weight[i]
         _reduce(P, some, _solve(_cholesky(_weighted(V, root_weight)), some))
+
+
+@kernel
+def _known(values: Array) -> Array:
+    """Return the positions of the values that are not NaN."""
+    rows, count = np.empty(len(values), np.int64), 0
+    for t in range(len(values)):
+        if values[t] == values[t]:
+            rows[count] = t
+            count += 1
+    return rows[:count]
 
 
 @kernel
@@ -199,9 +230,11 @@ def _covariances(P: Array, H: Array, first: Array, second: Array, used: int) -> 
 def _select(PH: Array, H: Array, first: Array, second: Array, mean: Array, rows: Array) -> tuple[Array, Array, Array]:
     """Return (P H')', H P H' and H mean of some of the day's fights."""
     m = len(rows)
-    some, V, centre = PH[rows], np.empty((m, m)), np.empty(m)
+    some, V, centre = np.empty((m, PH.shape[1])), np.empty((m, m)), np.empty(m)
     for i in range(m):
         t = rows[i]
+        for s in range(PH.shape[1]):
+            some[i, s] = PH[t, s]
         centre[i] = _row_times(H[t], mean, first[t], second[t])
         for j in range(i + 1):
             V[i, j] = V[j, i] = _row_times(H[t], some[j], first[t], second[t])
@@ -209,32 +242,41 @@ def _select(PH: Array, H: Array, first: Array, second: Array, mean: Array, rows:
 
 
 @kernel
-def _mode(V: Array, centre: Array, score: Array, sharpness: Array) -> tuple[Array, Array]:
-    """Return the gradient of the log likelihood at the posterior's mode, and W^1/2 there."""
-    m = len(score)
-    shift, gradient, root_weight = np.zeros(m), np.empty(m), np.empty(m)
+def _mode(V: Array, centre: Array, score: Array, sharpness: Array, rows: Array) -> tuple[Array, Array]:
+    """Return the gradient of the log likelihood at the posterior's mode, (fights, 1), and W^1/2 there."""
+    m = len(rows)
+    shift, gradient, root_weight, target = np.zeros((m, 1)), np.empty((m, 1)), np.empty(m), np.empty((m, 1))
     for _ in range(_MAX_STEPS):
-        _slopes(centre + shift, score, sharpness, gradient, root_weight)
-        target = root_weight**2 * shift + gradient
-        scaled = np.empty((m, 1))
-        scaled[:, 0] = root_weight * _times(V, target)
-        inner = _solve(_cholesky(_weighted(V, root_weight)), scaled)[:, 0]
-        following = _times(V, target - root_weight * inner)
-        largest = np.max(np.abs(following - shift))
+        _slopes(centre, shift, score, sharpness, rows, gradient, root_weight)
+        for i in range(m):
+            target[i, 0] = root_weight[i] * root_weight[i] * shift[i, 0] + gradient[i, 0]
+        inner = _times(V, target)
+        for i in range(m):
+            inner[i, 0] *= root_weight[i]
+        inner = _solve(_cholesky(_weighted(V, root_weight)), inner)
+        for i in range(m):
+            target[i, 0] -= root_weight[i] * inner[i, 0]
+        following = _times(V, target)
+        largest = 0.0
+        for i in range(m):
+            largest = max(largest, abs(following[i, 0] - shift[i, 0]))
         shift = following
         if largest < _TOLERANCE:
             break
-    _slopes(centre + shift, score, sharpness, gradient, root_weight)
+    _slopes(centre, shift, score, sharpness, rows, gradient, root_weight)
     return gradient, root_weight
 
 
 @kernel
-def _slopes(logit: Array, score: Array, sharpness: Array, gradient: Array, root_weight: Array) -> None:
+def _slopes(
+    centre: Array, shift: Array, score: Array, sharpness: Array, rows: Array, gradient: Array, root_weight: Array
+) -> None:
     """Write the first derivative of each fight's log likelihood, and the root of the negative second one."""
-    for i in range(len(logit)):
-        p = 1.0 / (1.0 + exp(-sharpness[i] * abs(logit[i])))  # the favourite's, so that a swap changes only signs
-        gradient[i] = sharpness[i] * (score[i] - p if logit[i] >= 0.0 else p - (1.0 - score[i]))
-        root_weight[i] = sharpness[i] * sqrt(p * (1.0 - p))
+    for i in range(len(rows)):
+        logit, won, sharp = centre[i] + shift[i, 0], score[rows[i]], sharpness[rows[i]]
+        p = 1.0 / (1.0 + exp(-sharp * abs(logit)))  # the favourite's, so that a swap changes only signs
+        gradient[i, 0] = sharp * (won - p if logit >= 0.0 else p - (1.0 - won))
+        root_weight[i] = sharp * sqrt(p * (1.0 - p))
 
 
 @kernel
@@ -251,11 +293,11 @@ def _weighted(V: Array, root_weight: Array) -> Array:
 
 @kernel
 def _times(V: Array, vector: Array) -> Array:
-    """Return a matrix times a vector."""
-    result = np.zeros(len(V))
+    """Return a matrix times a vector, (m, 1)."""
+    result = np.zeros((len(V), 1))
     for i in range(len(V)):
         for j in range(len(vector)):
-            result[i] += V[i, j] * vector[j]
+            result[i, 0] += V[i, j] * vector[j, 0]
     return result
 
 
@@ -280,21 +322,35 @@ def _solve(root: Array, right: Array) -> Array:
     result = right.copy()
     for i in range(m):
         for j in range(i):
-            result[i] -= root[i, j] * result[j]
-        result[i] /= root[i, i]
+            _subtract(result[i], root[i, j], result[j])
+        _divide(result[i], root[i, i])
     for i in range(m - 1, -1, -1):
         for j in range(i + 1, m):
-            result[i] -= root[j, i] * result[j]
-        result[i] /= root[i, i]
+            _subtract(result[i], root[j, i], result[j])
+        _divide(result[i], root[i, i])
     return result
 
 
 @kernel
+def _subtract(row: Array, factor: float, other: Array) -> None:
+    """Subtract a multiple of another row from a row."""
+    for c in range(len(row)):
+        row[c] -= factor * other[c]
+
+
+@kernel
+def _divide(row: Array, divisor: float) -> None:
+    """Divide a row by a number."""
+    for c in range(len(row)):
+        row[c] /= divisor
+
+
+@kernel
 def _shift(mean: Array, PH: Array, weight: Array) -> None:
-    """Add P H' times a weight of each fight to the means."""
+    """Add P H' times a weight of each fight, (fights, 1), to the means."""
     for i in range(len(weight)):
         for s in range(PH.shape[1]):
-            mean[s] += PH[i, s] * weight[i]
+            mean[s] += PH[i, s] * weight[i, 0]
 
 
 @kernel

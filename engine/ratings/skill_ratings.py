@@ -110,6 +110,7 @@ def run_skill_ratings(observed: SkillObservations, n_fighters: int) -> tuple[Flo
     noise = np.array([skill.noise for skill in skills])
     edges = np.concatenate([[0], np.flatnonzero(np.diff(observed.day)) + 1, [n]]).astype(np.int64)
     before, after = np.zeros((n, 2, 2 * k)), np.zeros((n_fighters, 2 * k))
+    classes = int(observed.group.max()) + 1
     _replay(
         np.ascontiguousarray(observed.fighters.astype(np.int64)),
         observed.day,
@@ -120,6 +121,9 @@ def run_skill_ratings(observed: SkillObservations, n_fighters: int) -> tuple[Flo
         prior,
         drift,
         noise,
+        np.full(n_fighters, NEVER),
+        np.tile(prior, (n_fighters, 1)),
+        np.zeros((2, classes + 1, k)),
         before,
         after,
     )
@@ -137,34 +141,42 @@ def _replay(
     prior: Array,
     drift: Array,
     noise: Array,
+    last: Array,
+    variance: Array,
+    sums: Array,
     before: Array,
     rating: Array,
 ) -> None:
-    """Run the ratings; fills `before` and `rating`."""
-    variance = np.empty_like(rating)
-    variance[:] = prior
-    last = np.full(len(rating), NEVER)
-    sums, counts = np.zeros((max(group) + 1, len(noise))), np.zeros((max(group) + 1, len(noise)))
-    total, count = np.zeros(len(noise)), np.full(len(noise), 1e-9)
+    """Run the ratings; fills `before` and `rating`.
+
+    `last` is the day of each fighter's last fight, `variance` that of the ratings, `sums` are weighted sums and weights
+    of each class, and of all classes at the end: they change. Numbers are written one by one, as in
+    `engine.ratings.filter_kernels`.
+    """
+    k, everything = len(noise), sums.shape[1] - 1
+    mean = np.empty(k)
+    sums[1, everything] = 1e-9
     for number in range(len(edges) - 1):
         start, end = edges[number], edges[number + 1]
         for t in range(start, end):
             for side in range(2):
                 f = fighters[t, side]
-                before[t, side] = rating[f]
-                if last[f] != NEVER:
-                    years = (day[start] - last[f]) / DAYS_A_YEAR
-                    variance[f] = np.minimum(prior, variance[f] + drift * years * prior)
+                years = (day[start] - last[f]) / DAYS_A_YEAR if last[f] != NEVER else 0.0
+                for c in range(2 * k):
+                    before[t, side, c] = rating[f, c]
+                    variance[f, c] = min(prior[c], variance[f, c] + drift[c] * years * prior[c])
                 last[f] = day[start]
         for t in range(start, end):
             g = group[t]
-            mean = (sums[g] + total / count * _CLASS_WEIGHT) / (counts[g] + _CLASS_WEIGHT)
+            for c in range(k):
+                overall = sums[0, everything, c] / sums[1, everything, c] * _CLASS_WEIGHT
+                mean[c] = (sums[0, g, c] + overall) / (sums[1, g, c] + _CLASS_WEIGHT)
             for side in range(2):  # the two sides change different numbers, so their order does not matter
                 doer, other = fighters[t, side], fighters[t, 1 - side]
                 did, counted = value[t, side], weight[t, side]
                 _observe(did, counted, mean, noise, rating[doer], rating[other], variance[doer], variance[other])
-            _add(value[t], weight[t], sums[g], counts[g])
-            _add(value[t], weight[t], total, count)
+            _add(value[t], weight[t], sums[0, g], sums[1, g])
+            _add(value[t], weight[t], sums[0, everything], sums[1, everything])
 
 
 @kernel
