@@ -36,6 +36,20 @@ def schemas_of_payloads() -> dict[str, Any]:
     return components([*contracts.JOBS, *contracts.REPORTS])
 
 
+@cache
+def validator(kind: str) -> jsonschema.Draft202012Validator:
+    """Return the validator of the payloads of a kind, whose schema is valid."""
+    schema = document(NAMES[kind], schemas_of_payloads())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+
+
+@cache
+def check_schema(schema: str) -> None:
+    """Refuse an invalid schema. Most are parts of many documents, and are checked once."""
+    jsonschema.Draft202012Validator.check_schema(json.loads(schema))
+
+
 def written(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -64,16 +78,17 @@ def test_the_asyncapi_document_is_valid() -> None:
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_a_schema_is_valid_and_complete_in_itself(name: str) -> None:
     schema = document(name, SCHEMAS)
-    jsonschema.Draft202012Validator.check_schema(schema)
-    for target in re.findall(r'"\$ref": "([^"]*)"', json.dumps(schema)):
-        assert target == "#" or target.removeprefix("#/$defs/") in schema["$defs"]
+    definitions = schema.pop("$defs", {})
+    for part in (schema, *definitions.values()):
+        check_schema(json.dumps(part))
+    for target in re.findall(r'"\$ref": "([^"]*)"', json.dumps([schema, definitions])):
+        assert target == "#" or target.removeprefix("#/$defs/") in definitions
 
 
 @pytest.mark.parametrize("path", [*GOLDEN, *EXAMPLES], ids=lambda path: path.name)
 def test_a_payload_that_the_code_reads_is_valid_by_its_schema(path: Path) -> None:
     payload = written(path)
-    schema = document(NAMES[payload["kind"]], schemas_of_payloads())
-    jsonschema.validate(payload, schema, format_checker=jsonschema.FormatChecker())
+    validator(payload["kind"]).validate(payload)
 
 
 @pytest.mark.parametrize("kind", contracts.PUBLIC_JOBS, ids=lambda kind: kind.__name__)
