@@ -1,6 +1,7 @@
 """A real training pool whose main process has trained with two threads before it forks; started by the fork tests.
 
-`--fork-with N` does not start a pool: it forks a child that trains with N threads after the same past.
+`--fork-with N ...` does not start a pool: it forks a child that trains with N threads after the same past, for each N
+one after the other, and prints its process id and, when it has ended, its exit code.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ def train(threads: int) -> None:
 
 if __name__ == "__main__":
     train(2)
-    if sys.argv[1] == "--fork-with":
-        if os.fork() == 0:
-            train(int(sys.argv[2]))
+    if sys.argv[1] != "--fork-with":
+        sys.exit(main())
+    for threads in sys.argv[2:]:
+        pid = os.fork()
+        if pid == 0:
+            train(int(threads))
             os._exit(0)
-        sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
-    sys.exit(main())
+        print(pid, flush=True)  # noqa: T201 - for the test
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)  # noqa: T201

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from engine.data.fight_log import write_fight_log
@@ -25,26 +26,39 @@ SCRIPT = Path(__file__).parents[2] / "support" / "trained_worker.py"
 WAIT_SECONDS = 90
 
 
-def fork_and_train(threads: int, patience_seconds: float) -> int | None:
-    """Return how a child ended that trained with so many threads; None when it had not after that time."""
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[2])}
-    command = [sys.executable, str(SCRIPT), "--fork-with", str(threads)]
-    process = subprocess.Popen(command, env=environment, start_new_session=True)
+def hangs(pid: int, until: Callable[..., None]) -> bool:
+    """Return True once a process has slept at a hundred looks without any work between them, False once it has ended."""
+    worked_seconds: list[float] = []
+
+    def sleeps_on() -> bool:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_SLEEPING:
+            worked_seconds.append(sum(process.cpu_times()))
+        else:
+            worked_seconds.clear()
+        return len(worked_seconds) > 100 and worked_seconds[-1] == worked_seconds[-100]
+
     try:
-        return process.wait(patience_seconds)
-    except subprocess.TimeoutExpired:
-        return None
+        until(sleeps_on, WAIT_SECONDS)
+    except psutil.NoSuchProcess:
+        return False
+    return True
+
+
+def test_the_danger_is_real(until: Callable[..., None]) -> None:
+    """Without it the next test could not fail. With one thread a child of the same parent ends."""
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[2])}
+    command = [sys.executable, str(SCRIPT), "--fork-with", "1", "2"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        _, ended, pid = (int(process.stdout.readline()) for _ in range(3))
+        assert ended == 0
+        if not hangs(pid, until):
+            pytest.skip("the libraries of this machine survive a fork with two threads")
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(10)
-
-
-def test_the_danger_is_real() -> None:
-    """Without it the next test could not fail. With one thread the same child ends, in the time that it is given."""
-    assert fork_and_train(1, 60) == 0
-    if fork_and_train(2, 8) is not None:
-        pytest.skip("the libraries of this machine survive a fork with two threads")
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=10)
 
 
 def test_a_pool_whose_parent_has_trained_trains(ledger: Ledger, start_pool: Callable[..., Any], tmp_path: Path) -> None:
