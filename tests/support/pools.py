@@ -35,6 +35,7 @@ CELERY_MODULES = (
     "celery.worker.loops",
     "celery.worker.strategy",
     "encodings.idna",
+    "tests.support.short_pauses",
 )
 """What the main process of a pool imports, at its start too."""
 
