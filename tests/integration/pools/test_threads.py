@@ -111,7 +111,7 @@ OBSERVERS = {
 def test_what_goes_wrong_in_observing_is_said_once_and_keeps_no_job_from_its_answer(
     event: str, ledger: Ledger, start_pool: Callable[..., Any], until: Until
 ) -> None:
-    alerts = {"CORNERMAN_ALERTS": "DeadLetters=0/0", "CORNERMAN_WEBHOOK_URL": "http://127.0.0.1:9/"}
+    alerts = {"CORNERMAN_ALERTS": "DeadLetters=0/0,HighErrorRate=1/0", "CORNERMAN_WEBHOOK_URL": "http://127.0.0.1:9/"}
     pool = start_pool(concurrency=1, PROBE_FAILS_IN=OBSERVERS[event], **alerts, **HASTY)
     answered = [ledger.submit(CheckHealth(nonce=f"answer:{number}")).job_id for number in range(5)]
     dead = ledger.submit(CheckHealth(nonce="kill_itself")).job_id  # which fires one alert
@@ -120,13 +120,13 @@ def test_what_goes_wrong_in_observing_is_said_once_and_keeps_no_job_from_its_ans
     if event.startswith("request"):
         assert [get(ledger.pools.alive()[0]["http"], "/healthz")[0] for _ in range(3)] == [500] * 3
 
-    def said() -> list[str]:
-        return [line["pid"] for line in lines(pool.log.read_text()) if line["event"] == event]
+    def said() -> list[tuple[str, str | None]]:
+        return [(line["pid"], line.get("alert")) for line in lines(pool.log.read_text()) if line["event"] == event]
 
     until(said, WAIT_SECONDS)
     again = [ledger.submit(CheckHealth(nonce=f"again:{number}")).job_id for number in range(5)]
     assert {ledger.wait(job_id, WAIT_SECONDS).state for job_id in again} == {JobState.SUCCEEDED}
-    assert len(said()) == len(set(said())), "once a process"
+    assert len(said()) == len(set(said())), "once a process, and of each alert"
     assert pool.stop() == 0
 
 
