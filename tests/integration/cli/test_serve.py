@@ -20,6 +20,7 @@ from ledger.ledger import Ledger
 from ledger.server.embedded_server import find_running
 from ledger.settings import LedgerSettings
 from producer.betting.bet_follower import FOLLOWER
+from tests.support.gateways import trusted
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -47,7 +48,7 @@ def test_serve_becomes_a_gateway(ledger_settings: LedgerSettings, tmp_path: Path
     try:
         line = process.stdout.readline().strip()
         url = json.loads(line)["url"] if options else line
-        assert httpx.get(f"{url}/readyz").status_code == 200
+        assert httpx.get(f"{url}/readyz", verify=trusted()).status_code == 200
     finally:
         process.terminate()
     assert process.wait(20) == 0
@@ -78,14 +79,14 @@ def test_up_runs_a_gateway_feed_runners_and_a_follower_of_bets_beside_the_pools(
 
         def answers() -> bool:
             try:
-                return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+                return httpx.get(f"http://127.0.0.1:{port}/readyz", verify=trusted()).status_code == 200
             except httpx.TransportError:
                 return False
 
         until(answers, 120)
 
         def feeds() -> list[Any]:
-            return list(httpx.get(f"http://127.0.0.1:{port}/v1/feeds").json()["feeds"])
+            return list(httpx.get(f"http://127.0.0.1:{port}/v1/feeds", verify=trusted()).json()["feeds"])
 
         until(lambda: [feed["state"].get("done") for feed in feeds()] == [True])
         ledger = Ledger.connect(LedgerSettings(redis_url=find_running(tmp_path)))

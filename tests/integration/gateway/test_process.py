@@ -12,14 +12,14 @@ import pytest
 
 from ledger.settings import LedgerSettings
 from tests.support.certificates import make_certificate
-from tests.support.gateways import GatewayProcess, refused_start, running_gateway
+from tests.support.gateways import GatewayProcess, refused_start, running_gateway, trusted
 
 
 def test_it_answers_until_a_signal_ends_it(ledger_settings: LedgerSettings, tmp_path: Path) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         with running_gateway(ledger_settings, tmp_path, new_interpreter=True) as gateway:
             for path in ("/healthz", "/readyz"):
-                assert httpx.get(f"{gateway.url}{path}").json() == {"status": "passed"}
+                assert httpx.get(f"{gateway.url}{path}", verify=trusted()).json() == {"status": "passed"}
             assert gateway.stop(signum) == 0
 
 
@@ -52,7 +52,7 @@ def test_a_taken_address_is_named(ledger_settings: LedgerSettings, tmp_path: Pat
 
 def test_it_answers_only_for_its_own_names(gateway: GatewayProcess) -> None:
     for host, status in (("localhost", 200), ("127.0.0.1:1", 200), ("shop.example", 421), ("", 421)):
-        assert httpx.get(f"{gateway.url}/healthz", headers={"Host": host}).status_code == status, host
+        assert httpx.get(f"{gateway.url}/healthz", headers={"Host": host}, verify=trusted()).status_code == status, host
 
 
 def test_a_page_elsewhere_changes_nothing(http: httpx.Client, gateway: GatewayProcess) -> None:

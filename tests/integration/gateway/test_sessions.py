@@ -11,7 +11,7 @@ import pytest
 from ledger.ledger import Ledger
 from ledger.operations.sessions import SESSION_SECONDS
 from ledger.operations.tokens import NewToken, Role
-from tests.support.gateways import GatewayProcess
+from tests.support.gateways import GatewayProcess, trusted
 
 HTML = {"Accept": "text/html"}
 AUDIT = {"user": "test", "reason": "a test"}
@@ -25,7 +25,7 @@ def token(gateway_ledger: Ledger) -> NewToken:
 @pytest.fixture
 def browser(gateway: GatewayProcess, token: NewToken) -> Iterator[httpx.Client]:
     """An HTTP client that keeps cookies, as a browser."""
-    with httpx.Client(base_url=gateway.url, headers=HTML, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=gateway.url, headers=HTML, timeout=30, trust_env=False, verify=trusted()) as client:
         yield client
 
 
