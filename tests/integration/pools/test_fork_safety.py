@@ -27,7 +27,7 @@ WAIT_SECONDS = 90
 
 
 def hangs(pid: int, until: Callable[..., None]) -> bool:
-    """Return True once a process has slept at a hundred looks without any work between them, False once it has ended."""
+    """Return True once a process has slept at a hundred looks without work between them, False once it has ended."""
     worked_seconds: list[float] = []
 
     def sleeps_on() -> bool:
