@@ -84,7 +84,7 @@ class OutcomeFeed:
         self._bytes = 0
         self._dropped = 0  # entries that are no longer kept; the index of the first one that is
         self._before = (0, 0)  # the place before the first kept entry
-        self._news: asyncio.Future[None] | None = None
+        self._waiting: set[asyncio.Future[bool]] = set()
         self._chunk: tuple[int, int, bytes] = (0, 0, b"")
         self._task: asyncio.Task[None] | None = None
         self.closed = False
@@ -167,15 +167,21 @@ class OutcomeFeed:
 
     async def _wait_for_news(self) -> bool:
         """Wait until there is an outcome, or for the time of a heartbeat; return False after that."""
-        if self._news is None:
-            self._news = asyncio.get_running_loop().create_future()
-        done, _ = await asyncio.wait([self._news], timeout=HEARTBEAT_SECONDS)
-        return bool(done)
+        # A future for each follower: one that all share would search its list of callbacks whenever one of them leaves.
+        loop = asyncio.get_running_loop()
+        news: asyncio.Future[bool] = loop.create_future()
+        heartbeat = loop.call_later(HEARTBEAT_SECONDS, _wake, news, False)
+        self._waiting.add(news)
+        try:
+            return await news
+        finally:
+            heartbeat.cancel()
+            self._waiting.discard(news)
 
     def _announce(self) -> None:
-        if self._news is not None:
-            self._news.set_result(None)
-            self._news = None
+        for news in self._waiting:
+            _wake(news, True)
+        self._waiting.clear()
 
     async def _read(self, place: str) -> None:
         """Read the stream until the task is cancelled; a server that is away is asked again."""
@@ -219,6 +225,11 @@ def _missed_entry(missed: OutcomesMissedError) -> FeedEntry:
 
 
 MISSED = "missed"
+
+
+def _wake(waiting: asyncio.Future[bool], has_news: bool) -> None:
+    if not waiting.done():  # its follower may have left
+        waiting.set_result(has_news)
 
 
 def _sent(entry: FeedEntry, wanted: OutcomeFilter) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from gateway.events.outcome_feed import FeedEntry, OutcomeFeed
@@ -34,3 +35,23 @@ def test_a_follower_ahead_of_its_gateway_is_not_sent_again_what_it_has_seen() ->
         return found
 
     assert asyncio.run(run()) == [b"<6><7>", b"<8>"]
+
+
+def test_a_follower_that_leaves_costs_the_same_among_many() -> None:
+    async def leaving_seconds(followers: int) -> float:
+        client: Any = None  # nothing is read from the ledger
+        feed = OutcomeFeed(client, max_bytes=1000)
+        waiting = [asyncio.ensure_future(anext(feed.follow("0-0"))) for _ in range(followers)]
+        await asyncio.sleep(0)
+        assert feed.followers == followers
+        started = time.process_time()
+        for follower in waiting:
+            follower.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        seconds = time.process_time() - started
+        assert feed.followers == 0
+        return seconds
+
+    few = min(asyncio.run(leaving_seconds(1_000)) for _ in range(3))
+    many = min(asyncio.run(leaving_seconds(10_000)) for _ in range(3))
+    assert many < 30 * few
