@@ -14,6 +14,7 @@ import tempfile
 import time
 from contextlib import ExitStack, closing
 from functools import partial
+from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -23,6 +24,8 @@ import psutil
 import uvloop
 
 from benchmarks.gateway import servers
+from benchmarks.pools.idle import cpu_seconds
+from benchmarks.queue import competitors
 from benchmarks.results import Row, run_command
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
@@ -38,11 +41,19 @@ _BATCH = 500
 
 
 class Followed(NamedTuple):
-    """What a gateway needed from the first outcome on until every follower had seen the last."""
+    """What followers cost a gateway.
+
+    `seconds` passed from the first outcome on until every follower had seen the last. The others are processor times:
+    to accept all followers, to send them all outcomes, to keep them for `rest_seconds` without one, and until all have
+    left.
+    """
 
     grown_kb: float
-    cpu_seconds: float
     seconds: float
+    accepted: float
+    sent: float
+    rested: float
+    left: float
 
 
 def measure(*, followers: int = 2000, outcomes: int = 10_000) -> list[Row]:
@@ -53,8 +64,8 @@ def measure(*, followers: int = 2000, outcomes: int = 10_000) -> list[Row]:
     return [Row("memory of a follower, against the limit", "kB", (LIMIT_KB,), (max(each, 0.1),), 1.0, False, note)]
 
 
-def observe(*, followers: int, outcomes: int) -> Followed:
-    """Let a gateway serve followers while outcomes come."""
+def observe(*, followers: int, outcomes: int, rest_seconds: float = 0.0) -> Followed:
+    """Let a gateway serve followers while outcomes come, then while none come, then let the followers leave."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = stack.enter_context(EmbeddedServer(folder / "server")).url
@@ -64,24 +75,33 @@ def observe(*, followers: int, outcomes: int) -> Followed:
         process = psutil.Process(gateway.pid)
         _settle(ledger, outcomes)  # what is kept in memory for followers is there before they come
         time.sleep(1.0)
-        before = process.memory_info().rss
+        before, files = process.memory_info().rss, process.num_fds()
         here, there = multiprocessing.Pipe()
         child = multiprocessing.get_context("spawn").Process(
             target=follow, args=(gateway.url, ledger.latest_place(), followers, outcomes, there), daemon=True
         )
+        used = [cpu_seconds([process])]
         child.start()
         _expect(here, "open")
-        started, used = time.perf_counter(), sum(process.cpu_times()[:2])
+        used.append(cpu_seconds([process]))
+        started = time.perf_counter()
         _settle(ledger, outcomes)
         peak = before
         while not here.poll(0.05):
             peak = max(peak, process.memory_info().rss)
         seen = here.recv()
-        seconds, cpu_seconds = time.perf_counter() - started, sum(process.cpu_times()[:2]) - used
+        seconds = time.perf_counter() - started
+        used.append(cpu_seconds([process]))
+        time.sleep(rest_seconds)
+        used.append(cpu_seconds([process]))
+        here.send("leave")
         child.join()
+        competitors.wait_until(lambda: process.num_fds() <= files, "end of the followers' connections")
+        time.sleep(1.0)
+        used.append(cpu_seconds([process]))
     if seen != [outcomes] * followers:
         raise RuntimeError(f"followers saw {min(seen)} to {max(seen)} of {outcomes} outcomes")
-    return Followed((peak - before) / 1024, cpu_seconds, seconds)
+    return Followed((peak - before) / 1024, seconds, *(later - earlier for earlier, later in pairwise(used)))
 
 
 def _settle(ledger: Ledger, outcomes: int) -> None:
@@ -98,11 +118,11 @@ def _expect(pipe: Connection, word: str) -> None:
 
 
 def follow(url: str, place: str, followers: int, outcomes: int, pipe: Connection) -> None:
-    """Open the connections after a place, say so, and send how many outcomes each has seen."""
-    pipe.send(uvloop.run(_follow(url, place, followers, outcomes, pipe)))
+    """Open the connections after a place, say so, send how many outcomes each has seen, and stay until told to go."""
+    uvloop.run(_follow(url, place, followers, outcomes, pipe))
 
 
-async def _follow(url: str, place: str, followers: int, outcomes: int, pipe: Connection) -> list[int]:
+async def _follow(url: str, place: str, followers: int, outcomes: int, pipe: Connection) -> None:
     loop, address = asyncio.get_running_loop(), urlsplit(url)
     readers = [Follower(place, outcomes) for _ in range(followers)]
     for reader in readers:
@@ -111,7 +131,8 @@ async def _follow(url: str, place: str, followers: int, outcomes: int, pipe: Con
     pipe.send("open")
     async with asyncio.timeout(TIMEOUT_SECONDS):
         await asyncio.gather(*(reader.complete.wait() for reader in readers))
-    return [reader.seen for reader in readers]
+    pipe.send([reader.seen for reader in readers])
+    await asyncio.to_thread(pipe.recv)
 
 
 def _same(reader: Follower) -> Follower:

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import psutil
 
 from benchmarks.growth.steps import RESOLUTION_MB, RESOLUTION_MS, Step
+from benchmarks.pools.idle import cpu_seconds
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Claim, Ledger, LedgerSettings
@@ -81,5 +82,4 @@ def _until_subscribed(ledger: Ledger, size: int) -> None:
 
 
 def _cpu_ms(process: psutil.Process) -> float:
-    used = process.cpu_times()
-    return 1e3 * float(used.user + used.system)
+    return 1e3 * cpu_seconds([process])
