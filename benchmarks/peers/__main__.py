@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import FrameType
 
 from benchmarks.peers.contest import Sizes, measure_idle, measure_work, running
 from benchmarks.peers.environments import bin_folder, default_folder
@@ -112,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--queue", action="append", choices=[queue.name for queue in QUEUES], help="repeatable")
     parser.add_argument("--environments", type=Path, default=default_folder(), help="folder of the environments")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _exit)
     queues = [queue for queue in QUEUES if options.queue is None or queue.name in options.queue]
     for requirements in sorted({queue.requirements for queue in queues if queue.requirements}):
         try:
@@ -133,6 +136,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             + (f", {raw:.3g} times as good as the raw list" if raw else "")
         )
     return 0
+
+
+def _exit(number: int, _frame: FrameType | None) -> None:
+    """End by an exception, so that the workers, which have process groups of their own, are ended on the way."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

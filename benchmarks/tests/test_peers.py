@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
 
+import psutil
 import pytest
 
 from benchmarks.peers.__main__ import ratios, table
 from benchmarks.peers.contest import PROGRAMS
 from benchmarks.peers.environments import REQUIREMENTS
 from benchmarks.peers.queues import OURS, QUEUES, RAW_LIST, Queue
+from benchmarks.queue.competitors import wait_until
 
 FOUND = {
     RAW_LIST: {"backlog": [9.0], "round trip p50": [1.0]},
@@ -39,3 +44,19 @@ def test_each_queue_has_a_program_and_pinned_requirements(queue: Queue) -> None:
     if queue.requirements is not None:
         lines = (REQUIREMENTS / f"{queue.requirements}.txt").read_text().splitlines()
         assert all(re.fullmatch(r"#.*|[\w.-]+==[\w.]+", line) for line in lines)
+
+
+@pytest.mark.slow
+def test_a_contest_that_is_ended_leaves_no_process() -> None:
+    command = [sys.executable, "-m", "benchmarks.peers", "--queue", OURS, "--idle-seconds", "600"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as contest:
+        process = psutil.Process(contest.pid)
+        # A server, a producer, a pool and its two children.
+        wait_until(lambda: len(process.children(recursive=True)) >= 5, "start of the contest")
+        started = process.children(recursive=True)
+        contest.terminate()
+        code = contest.wait(timeout=60)
+    _, left = psutil.wait_procs(started, timeout=10)
+    for each in left:
+        each.kill()
+    assert (code, left) == (128 + signal.SIGTERM, [])
