@@ -16,8 +16,11 @@ from ledger.feeds.feed_leases import FeedLease
 from ledger.ledger import Ledger
 from producer.feed_runner.feed_log import LOGGER
 
+ASKS_PER_LEASE = 4
 MAX_ASK_SECONDS = 0.5
 """How often a standby asks at least: so soon it takes over from a leader that gives up its lead."""
+LOOK_SECONDS = 5.0
+"""Longest wait for a change of the lead: so soon a loop notices that the server's clock was set forward."""
 
 
 class Leadership:
@@ -55,8 +58,9 @@ class Leadership:
         self._lease: FeedLease | None = None
         self._valid_until = 0.0
         self._told = False
-        self._changed = threading.Condition()
-        self._stopping = threading.Event()
+        self._changed = threading.Event()
+        self._ask = threading.Event()
+        self._stopping = False
         self._thread = threading.Thread(target=self._keep, name="feed lease", daemon=True)
 
     def start(self) -> None:
@@ -74,23 +78,21 @@ class Leadership:
         """True if the last answer was that another runner leads."""
         return self._lease is not None and not self._lease.leads
 
-    @property
-    def asks_every_seconds(self) -> float:
-        """Time between two requests for the lead."""
-        return min(self._lease_seconds / 4, MAX_ASK_SECONDS)
-
-    def wait(self, seconds: float) -> None:
-        """Wait until the lead may have changed, or for a time."""
-        with self._changed:
-            self._changed.wait(seconds)
+    def wait(self, seconds: float = LOOK_SECONDS) -> None:
+        """Wait until the lead has changed since the last wait, or for a time; for the one thread that polls."""
+        self._changed.wait(min(seconds, LOOK_SECONDS))
+        self._changed.clear()
 
     def lost(self) -> None:
         """Take note that the ledger has refused a write: another runner leads."""
         self._valid_until = 0.0
+        self._ask.set()
 
     def stop(self) -> None:
         """Give up the lead at once; after an error of the ledger it ends with the lease."""
-        self._stopping.set()
+        self._stopping = True
+        self._ask.set()
+        self._changed.set()
         self._thread.join()
         self._valid_until = 0.0
         try:
@@ -99,13 +101,16 @@ class Leadership:
             self._on_error(error)
 
     def _keep(self) -> None:
-        while not self._stopping.is_set():
-            asked = time.monotonic()
+        while not self._stopping:
+            before, asked = (self._lease is None, self.fence), time.monotonic()
+            seconds = min(self._lease_seconds / ASKS_PER_LEASE, MAX_ASK_SECONDS)
             try:
                 lease = self._ledger.feeds.leases.join(
                     self._name, self._runner, source=self._source, lease_seconds=self._lease_seconds
                 )
                 self._lease, self._valid_until = lease, asked + (lease.left_seconds if lease.leads else 0.0)
+                if lease.leads:
+                    seconds = self._lease_seconds / ASKS_PER_LEASE
             except LedgerError as error:
                 self._on_error(error)
             except Exception:  # without this thread the runner would stand by for ever
@@ -114,6 +119,7 @@ class Leadership:
             if leads is not self._told:
                 self._told = leads
                 self._on_change(leads)
-            with self._changed:
-                self._changed.notify_all()
-            self._stopping.wait(self.asks_every_seconds)
+            if (self._lease is None, self.fence) != before:
+                self._changed.set()
+            self._ask.wait(seconds)
+            self._ask.clear()

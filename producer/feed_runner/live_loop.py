@@ -75,7 +75,7 @@ class LiveLoop:
             if at_once and writer.leadership.stands_by:
                 log(logging.INFO, "not polled: another feed runner leads", feed=writer.name)
                 return True
-            writer.leadership.wait(writer.leadership.asks_every_seconds)
+            writer.leadership.wait()
             return None
         taken_over, self._led = not self._led, True
         now = writer.now()
@@ -91,7 +91,7 @@ class LiveLoop:
         due = due_poll(state, now.timestamp(), self._settings)
         at = max(due.at, writer.earliest_poll(state.interval_seconds))
         if at > now.timestamp() and not at_once:
-            writer.leadership.wait(min(at - now.timestamp(), writer.leadership.asks_every_seconds))
+            writer.leadership.wait(at - now.timestamp())
             return None
         return self._poll(state, prices=due.prices or (at_once and not state.budget.exhausted))
 

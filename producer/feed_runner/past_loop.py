@@ -96,7 +96,7 @@ class PastLoop:
     def _leads(self) -> bool:
         if self._writer.has_lead():
             return True
-        self._writer.leadership.wait(self._writer.leadership.asks_every_seconds)
+        self._writer.leadership.wait()
         return False
 
     def _awaits_lead(self) -> bool:
@@ -162,11 +162,13 @@ class PastLoop:
             )
             if writer.state.budget.coverage != 0.0:  # which is an alert
                 writer.note(replace(state, interval_seconds=0.0, budget=replace(state.budget, coverage=0.0)))
-            writer.leadership.wait(writer.leadership.asks_every_seconds)
+            writer.leadership.wait()
             return False
-        waits = state.failure is not None and state.next_poll is not None and now < state.next_poll
-        if waits or now.timestamp() < writer.earliest_poll(state.interval_seconds):
-            writer.leadership.wait(writer.leadership.asks_every_seconds)
+        due = writer.earliest_poll(state.interval_seconds)
+        if state.failure is not None and state.next_poll is not None:
+            due = max(due, state.next_poll.timestamp())
+        if now.timestamp() < due:
+            writer.leadership.wait(due - now.timestamp())
             return False
         writer.begin(replace(state, budget=budgets.booked(state.budget, cost)))
         usage = budgets.Usage()
