@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -21,6 +22,14 @@ def test_it_answers_until_a_signal_ends_it(ledger_settings: LedgerSettings, tmp_
             for path in ("/healthz", "/readyz"):
                 assert httpx.get(f"{gateway.url}{path}", verify=trusted()).json() == {"status": "passed"}
             assert gateway.stop(signum) == 0
+
+
+def test_the_date_of_its_responses_goes_on(gateway: GatewayProcess, until: Callable[..., None]) -> None:
+    def date() -> str:
+        return httpx.get(f"{gateway.url}/healthz").headers["date"]
+
+    first = date()
+    until(lambda: date() != first)
 
 
 @pytest.mark.parametrize(
