@@ -49,6 +49,7 @@ class Relay:
         self._lease_seconds = ledger.settings.lease_seconds
         self.name = f"{socket.gethostname()}#{os.getpid()}-{secrets.token_hex(3)}"
         self._loops: dict[str, tuple[DeliveryLoop, asyncio.Task[None]]] = {}
+        self._holds_some = asyncio.Event()
         self._unsettled: dict[str, list[DeliveryResult]] = {}
         self._threads = ThreadPoolExecutor(LEDGER_THREADS, thread_name_prefix="webhooks")
         self._log = structlog.get_logger("gateway.webhooks")
@@ -123,6 +124,7 @@ class Relay:
             self._unsettled.pop(webhook.id, ()),
         )
         self._loops[webhook.id] = loop, asyncio.create_task(self._run_loop(loop))
+        self._holds_some.set()
 
     async def _run_loop(self, loop: DeliveryLoop) -> None:
         try:
@@ -140,6 +142,8 @@ class Relay:
                 del self._loops[webhook_id]
                 if loop.unsettled:
                     self._unsettled[webhook_id] = loop.unsettled
+        if not self._loops:
+            self._holds_some.clear()
 
     async def _again(self, do: Callable[[], Awaitable[None]]) -> None:
         """Do something until the relay ends, also if it fails."""
@@ -158,9 +162,10 @@ class Relay:
         await asyncio.sleep(FIGURES_SECONDS)
 
     async def _tail(self) -> None:
-        """Wake the loops when outcomes are settled, and now and then in any case."""
+        """Wake the loops, if there are any, when outcomes are settled, and now and then in any case."""
         place, told_seconds = "0", 0.0
         while True:
+            await self._holds_some.wait()
             before = place
             if place == "0":
                 place = await self._in_thread(self._ledger.latest_place)
