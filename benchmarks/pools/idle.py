@@ -4,8 +4,9 @@
 
 Plain Celery has two children and is started as its documentation says; the whole service is what `cornerman up` starts:
 server, three pools, and the process that restarts them. The same pools also run alone, as under systemd or Kubernetes.
-Each has a server of its own, whose time counts, and all are measured in the same windows. Then no-op jobs, each after
-the same silence of all.
+So do a gateway without a request, and a feed runner that leads and whose provider lists no event. Each has a server of
+its own, whose time counts, and all are measured in the same windows: processor time, and how often their threads were
+woken. Then no-op jobs, each after the same silence of all.
 """
 
 from __future__ import annotations
@@ -25,15 +26,19 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import psutil
 
+from benchmarks.gateway import servers
 from benchmarks.queue import competitors, round_trip
 from benchmarks.results import Row, document, table
 from ledger.ledger import Ledger
 from ledger.server.embedded_server import EmbeddedServer, find_running
 from ledger.settings import LedgerSettings
+from tests.support.scripted_provider import KEY, scripted_provider
 
 COMMAND = "python -m benchmarks.pools.idle"
 POOLS = ("predict", "train", "monitor")
 CELERY, UP, ALONE = "plain Celery", "the whole service", "three pools and a server"
+GATEWAY, FEED = "a gateway and a server", "a feed runner and a server"
+WANTED = {UP: 0.5, ALONE: 0.5, GATEWAY: None, FEED: None}
 SETTLE_SECONDS = 10.0
 """Time after the start of all, for first looks that do not come again."""
 STOP_SECONDS = 30.0
@@ -47,29 +52,33 @@ def measure(*, seconds: float = 10.0, windows: int = 3, answers: int = 3) -> lis
 
 
 def measure_processor(seconds: float, windows: int) -> list[Row]:
-    """Measure the processor that each takes while nothing happens, in hundredths of a core."""
+    """Measure what each takes while nothing happens: hundredths of a core, and wake-ups of threads a second."""
     with ExitStack() as stack:
         sides = {name: stack.enter_context(start()) for name, start in _STARTS.items()}
         time.sleep(SETTLE_SECONDS)
         shares: dict[str, list[float]] = {name: [] for name in sides}
+        wakes: dict[str, list[float]] = {name: [] for name in sides}
         for _ in range(windows):
-            before = {name: cpu_seconds(find()) for name, find in sides.items()}
+            before = {name: (cpu_seconds(find()), wake_ups(find())) for name, find in sides.items()}
             started = time.monotonic()
             time.sleep(seconds)
             passed = time.monotonic() - started
             for name, find in sides.items():
-                shares[name].append(100 * (cpu_seconds(find()) - before[name]) / passed)
+                used, woken = before[name]
+                shares[name].append(100 * (cpu_seconds(find()) - used) / passed)
+                wakes[name].append((wake_ups(find()) - woken) / passed)
     return [
         Row(
-            f"processor of an idle service over {seconds:g} s: {name} against plain Celery",
-            "% of a core",
-            tuple(shares[CELERY]),
-            tuple(shares[name]),
-            0.5,
+            f"{what} of an idle service over {seconds:g} s: {name} against {CELERY}",
+            unit,
+            tuple(values[CELERY]),
+            tuple(values[name]),
+            wanted if values is shares else None,
             False,
             COMMAND,
         )
-        for name in (UP, ALONE)
+        for what, unit, values in (("processor", "% of a core", shares), ("wake-ups", "a second", wakes))
+        for name, wanted in WANTED.items()
     ]
 
 
@@ -101,6 +110,15 @@ def cpu_seconds(processes: Sequence[psutil.Process]) -> float:
         for task in Path(f"/proc/{process.pid}/task").iterdir()
     )
     return sum(times) / 1e9
+
+
+def wake_ups(processes: Sequence[psutil.Process]) -> int:
+    """Return how often all threads of processes have waited for something: their voluntary context switches."""
+    return sum(
+        int((task / "status").read_text().partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+        for process in processes
+        for task in Path(f"/proc/{process.pid}/task").iterdir()
+    )
 
 
 @contextmanager
@@ -143,7 +161,34 @@ def _pools() -> Iterator[Processes]:
                 pool.wait(STOP_SECONDS)
 
 
-_STARTS = {CELERY: _celery, UP: _service, ALONE: _pools}
+@contextmanager
+def _gateway() -> Iterator[Processes]:
+    with (
+        TemporaryDirectory() as name,
+        EmbeddedServer(Path(name) / "server") as server,
+        servers.our_gateway(LedgerSettings(redis_url=server.url), Path(name)) as gateway,
+    ):
+        yield lambda: [psutil.Process(server.pid), psutil.Process(gateway.pid)]
+
+
+@contextmanager
+def _feed_runner() -> Iterator[Processes]:
+    with TemporaryDirectory() as name, EmbeddedServer(Path(name) / "server") as server, scripted_provider() as provider:
+        variables = {
+            "CORNERMAN_REDIS_URL": server.url,
+            "CORNERMAN_FEED_URL": provider.url,
+            "CORNERMAN_FEED_API_KEY": KEY,
+        }
+        runner = _start(["producer.cli.main", "feed", "run", "odds-api"], Path(name) / "feed.log", variables)
+        try:
+            competitors.wait_until(lambda: provider.asked, "first poll of the feed runner")
+            yield lambda: [psutil.Process(server.pid), psutil.Process(runner.pid)]
+        finally:
+            runner.send_signal(signal.SIGTERM)
+            runner.wait(STOP_SECONDS)
+
+
+_STARTS = {CELERY: _celery, UP: _service, ALONE: _pools, GATEWAY: _gateway, FEED: _feed_runner}
 
 
 def _start(module: list[str], log: Path, variables: dict[str, str]) -> subprocess.Popen[bytes]:
