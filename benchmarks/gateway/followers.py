@@ -24,7 +24,7 @@ import psutil
 import uvloop
 
 from benchmarks.gateway import servers
-from benchmarks.pools.idle import cpu_seconds
+from benchmarks.processes import cpu_seconds
 from benchmarks.queue import competitors
 from benchmarks.results import Row, run_command
 from ledger.contracts.jobs import CheckHealth

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import psutil
 
 from benchmarks.growth.steps import RESOLUTION_MB, RESOLUTION_MS, Step
-from benchmarks.pools.idle import cpu_seconds
+from benchmarks.processes import cpu_seconds
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Claim, Ledger, LedgerSettings

@@ -27,6 +27,7 @@ import numpy as np
 import psutil
 
 from benchmarks.gateway import servers
+from benchmarks.processes import cpu_seconds, wake_ups
 from benchmarks.queue import competitors, round_trip
 from benchmarks.results import Row, document, table
 from ledger.ledger import Ledger
@@ -100,25 +101,6 @@ def measure_answers(seconds: float, answers: int) -> list[Row]:
         Row(f"{what} {who}", "ms", tuple(waits[who]), tuple(waits[round_trip.OURS]), wanted, False, COMMAND)
         for who, wanted in ((round_trip.CELERY, 1 / 0.43), (round_trip.RAW, None))
     ]
-
-
-def cpu_seconds(processes: Sequence[psutil.Process]) -> float:
-    """Return the processor time of all threads of processes, from the scheduler: ticks of 10 ms would be too coarse."""
-    times = (
-        int((task / "schedstat").read_text().split()[0])
-        for process in processes
-        for task in Path(f"/proc/{process.pid}/task").iterdir()
-    )
-    return sum(times) / 1e9
-
-
-def wake_ups(processes: Sequence[psutil.Process]) -> int:
-    """Return how often all threads of processes have waited for something: their voluntary context switches."""
-    return sum(
-        int((task / "status").read_text().partition("\nvoluntary_ctxt_switches:")[2].split()[0])
-        for process in processes
-        for task in Path(f"/proc/{process.pid}/task").iterdir()
-    )
 
 
 @contextmanager
