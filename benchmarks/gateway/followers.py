@@ -118,7 +118,7 @@ def _expect(pipe: Connection, word: str) -> None:
 
 
 def follow(url: str, place: str, followers: int, outcomes: int, pipe: Connection) -> None:
-    """Open the connections after a place, say so, send how many outcomes each has seen, and stay until told to go."""
+    """Open connections after a place, say so, send how many outcomes each has seen, and stay until a message comes."""
     uvloop.run(_follow(url, place, followers, outcomes, pipe))
 
 
