@@ -63,7 +63,8 @@ def job_refused(message: str, code: FailureCode = FailureCode.INVALID_INPUT, **d
 def encode(value: Job | Report | Failure) -> bytes:
     """Encode a value as JSON, equal values to equal bytes. Raises ValueError on NaN or infinity, naming the field."""
     written = _encoder.encode(value)
-    if b"null" in written and _may_hold_others_than_finite(value):
+    # Searched from its end, for which Python has the faster search.
+    if written.rfind(b"null") >= 0 and _may_hold_others_than_finite(value):
         for path, number in _floats(msgspec.to_builtins(value), ""):
             if not math.isfinite(number):
                 raise ValueError(f"{path.lstrip('.')} is {number}: only finite numbers travel")
@@ -199,7 +200,7 @@ def _check_card(card: PredictCard) -> None:
             if quote.bookmaker.isspace():
                 raise job_refused(f"{_at(fight)}: the name of a bookmaker is blank")
             prices = quote.prices
-            if len(prices) != len(fight.fighters) or first_name not in prices or second_name not in prices:
+            if len(prices) != 2 or first_name not in prices or second_name not in prices:
                 names = sorted((first_name, second_name))
                 raise job_refused(
                     f"{_at(fight)}: {quote.bookmaker} prices {sorted(prices)}, but the fighters are {names}"
