@@ -19,6 +19,8 @@ else:
 
 OnMessage = Callable[[bytes, bytes | None], None]
 _GRACE_SECONDS = 0.02
+_MAX_BATCHED_BYTES = 16 * 2**10
+"""A larger call does not wait for the end of the turn: other tasks may prepare calls of that size before it."""
 _PUSHED = (b"message", b"smessage", b"unsubscribe", b"sunsubscribe")
 """Kinds of replies on a connection of subscriptions that no call waits for."""
 
@@ -100,6 +102,8 @@ class PipelinedConnection:
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent += packed
+        if sum(map(len, packed)) > _MAX_BATCHED_BYTES:
+            self._flush()
         self._calls.append(_Call(future, len(commands), time.monotonic() + reply_seconds))
         if self._timer is None:
             self._timer = self._loop.call_later(reply_seconds, self._check_silence)

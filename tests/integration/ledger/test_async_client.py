@@ -174,6 +174,23 @@ def test_waits_survive_the_loss_of_every_connection(ledger: Ledger) -> None:
     run(LedgerSettings(**{**ledger.settings.__dict__, "poll_fallback_seconds": 3600.0}), use)
 
 
+def test_a_large_call_is_sent_before_other_tasks_prepare_theirs(ledger: Ledger) -> None:
+    jobs = [CheckHealth(nonce=f"{number:03} {'x' * 60}") for number in range(200)]
+
+    async def use(client: AsyncClient) -> None:
+        await client.enqueue(CheckHealth(nonce="first"))  # the server knows the script from here on
+        large = asyncio.create_task(client.enqueue_many(jobs, keys=[f"job {number}" for number in range(200)]))
+        await asyncio.create_task(prepare())
+        assert len(await large) == 200
+
+    async def prepare() -> None:
+        began_seconds = time.monotonic()
+        while not ledger.server.execute("EXISTS", ledger.server.key("job", "job 199")):  # and the event loop stands
+            assert time.monotonic() - began_seconds < 10, "it was not sent"
+
+    run(ledger.settings, use)
+
+
 def test_progress_is_passed_on(ledger: Ledger) -> None:
     async def use(client: AsyncClient) -> None:
         await client.enqueue(CheckHealth(), key="job")
