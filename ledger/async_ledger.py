@@ -9,6 +9,7 @@ from typing import Self, Unpack
 from ledger.contracts.job_state import Durability, JobStatus, Outcome, OutcomeDocument, Progress, Receipt
 from ledger.contracts.reports import Report
 from ledger.jobs.conditions import SubmitConditions
+from ledger.jobs.job_entries import JobInput
 from ledger.jobs.outcome_reader import (
     OutcomeExchanges,
     OutcomePage,
@@ -16,7 +17,7 @@ from ledger.jobs.outcome_reader import (
     decode_document,
     decode_outcome,
 )
-from ledger.jobs.submission import JobInput, SubmissionExchanges
+from ledger.jobs.submission import SubmissionExchanges
 from ledger.operations.sessions import AsyncSessions
 from ledger.operations.tokens import AsyncTokens
 from ledger.server.async_server import AsyncServer

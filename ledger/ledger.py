@@ -18,6 +18,7 @@ from ledger.jobs.claims import Claim, Claims, IdleLook, ReapCounts, Recalled, Ru
 from ledger.jobs.conditions import SubmitConditions
 from ledger.jobs.dead_letters import DeadLetter, DeadLetters
 from ledger.jobs.job_audit import JobAudit
+from ledger.jobs.job_entries import JobInput
 from ledger.jobs.job_history import JobHistories, JobHistory
 from ledger.jobs.job_index import JobIndex, JobPage, JobQuery, JobSummary
 from ledger.jobs.job_log import JobLogs
@@ -26,7 +27,7 @@ from ledger.jobs.liveness_probes import LivenessProbes
 from ledger.jobs.outcome_reader import OutcomePage, OutcomeReader, OutcomesMissedError
 from ledger.jobs.outcome_stats import OutcomeStats
 from ledger.jobs.queue_stats import QueueStats
-from ledger.jobs.submission import JobInput, Submission
+from ledger.jobs.submission import Submission
 from ledger.models.aliases import Aliases
 from ledger.models.drift_alarms import DriftAlarms
 from ledger.models.drift_figures import DriftStore

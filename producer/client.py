@@ -56,8 +56,8 @@ from ledger.contracts.jobs import (
 from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import CardReport, GarbageReport, HealthReport, Report, TrainingReport
 from ledger.jobs.conditions import SubmitConditions
+from ledger.jobs.job_entries import JobInput
 from ledger.jobs.outcome_reader import OutcomesMissedError
-from ledger.jobs.submission import JobInput
 from ledger.ledger import Ledger
 from producer.settings import ledger_settings
 

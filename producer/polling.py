@@ -20,8 +20,8 @@ from ledger.contracts.job_state import Durability, JobState, Outcome, Receipt
 from ledger.contracts.jobs import Fight, PredictCard
 from ledger.contracts.reports import CardReport
 from ledger.jobs.conditions import SubmitConditions
+from ledger.jobs.job_entries import deadline_of
 from ledger.jobs.quote_age import QuoteWindow, quote_window
-from ledger.jobs.submission import deadline_of
 from producer.client import Client
 from producer.feed.bout_matching import listed_fights, match_fights
 

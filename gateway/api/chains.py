@@ -26,7 +26,7 @@ from gateway.security.caller import Caller, Role
 from ledger.contracts import codec
 from ledger.contracts.job_state import Receipt
 from ledger.jobs.chains import MAX_NAME_CHARACTERS
-from ledger.jobs.submission import MAX_BYTES_PER_STEP
+from ledger.jobs.job_entries import MAX_BYTES_PER_STEP
 from ledger.ledger import Ledger
 
 ChainName = Annotated[

@@ -20,8 +20,8 @@ from gateway.api.responses import json_response, require_json
 from gateway.security.caller import Caller, Role
 from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.jobs import DevigMethod, Fight, PredictCard
+from ledger.jobs.job_entries import deadline_of
 from ledger.jobs.quote_age import fresh_until, quote_window, stale_odds_failure
-from ledger.jobs.submission import deadline_of
 from ledger.ledger import Ledger
 from ledger.server.base_server import to_datetime
 from producer.feed.odds_api import MAX_FEED_BYTES, read_feed

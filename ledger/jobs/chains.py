@@ -12,8 +12,9 @@ from ledger.contracts.failures import UnknownJobError
 from ledger.contracts.job_state import Durability, JobState, JobStatus, Receipt
 from ledger.contracts.reports import Report
 from ledger.jobs.conditions import ChainConditions
+from ledger.jobs.job_entries import JobInput
 from ledger.jobs.outcome_reader import OutcomeReader, cancel_jobs
-from ledger.jobs.submission import JobInput, Submission
+from ledger.jobs.submission import Submission
 from ledger.server.server import Server
 
 MAX_CHAIN_JOBS = 50

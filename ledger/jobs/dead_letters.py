@@ -25,9 +25,10 @@ from ledger.contracts.failures import (
 from ledger.contracts.job_state import Receipt
 from ledger.contracts.jobs import ROUTES
 from ledger.contracts.reports import Report
+from ledger.jobs.job_entries import MAX_KEY_CHARACTERS
 from ledger.jobs.job_records import JobRecords
 from ledger.jobs.outcome_reader import OutcomeReader
-from ledger.jobs.submission import MAX_KEY_CHARACTERS, Submission
+from ledger.jobs.submission import Submission
 from ledger.server.server import Server, to_datetime
 
 _LETTERS_AT_ONCE = 500

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 
-from ledger.compression.stored_values import compress
+from ledger.compression.stored_values import PLAIN_FORMAT
 from ledger.contracts import codec
 from ledger.contracts.caller_names import CALLER_RULE, is_caller
 from ledger.contracts.failures import Failure, FailureCode, JobRefusedError, LedgerError, QuotaExceededError
 from ledger.contracts.job_state import Durability, Receipt
 from ledger.contracts.jobs import (
-    ROUTES,
     BacktestPart,
     CheckHealth,
-    DataPlan,
-    Job,
-    JobPart,
     PredictCard,
     ShadowCard,
     TrainPart,
-    kind_of,
 )
 from ledger.contracts.reports import Report
 from ledger.contracts.trace_context import TraceContext
@@ -35,8 +29,9 @@ from ledger.durability.confirmations import (
     script_confirmed,
 )
 from ledger.jobs import backpressure
-from ledger.jobs.conditions import ChainConditions, CheckedConditions, SubmitConditions, reading_of
-from ledger.jobs.quote_age import fresh_until, stale_odds_failure
+from ledger.jobs.conditions import ChainConditions, CheckedConditions, SubmitConditions
+from ledger.jobs.job_entries import MAX_BYTES_PER_STEP, JobEntry, JobInput, enter, steps_of
+from ledger.jobs.quote_age import stale_odds_failure
 from ledger.server.base_server import BaseServer, to_datetime
 from ledger.server.error_replies import ServerFullError
 from ledger.server.exchanges import Exchange
@@ -47,21 +42,9 @@ if TYPE_CHECKING:
 else:
     from ledger.server import lazy_redis as redis
 
-TRAINING_GRACE_SECONDS = 60.0
-MAX_KEY_CHARACTERS = 200
-MAX_JOBS_PER_STEP = 1_000
-"""How many jobs one script accepts: about 25 ms of the server's time."""
-MAX_BYTES_PER_STEP = 4 * 2**20
-"""How many bytes of payloads, as they are stored, one script accepts."""
-MAX_JSON_BYTES_PER_STEP = 4 * MAX_BYTES_PER_STEP
-"""The same of their JSON: what a step has if the ledger's format is set back while it is sent."""
 _NO_CONDITIONS = CheckedConditions()
 MAX_URGENT_CHECKS = 100
 """How many urgent health checks may wait beyond the length of a full queue."""
-
-
-JobInput: TypeAlias = Job | bytes | codec.CheckedJob
-"""A job, its JSON, or a job that was decoded from JSON and checked."""
 
 
 class SubmissionExchanges:
@@ -165,27 +148,27 @@ class SubmissionExchanges:
     ) -> Exchange[list[Receipt[Report]]]:
         """Accept jobs within the limits of `gate`."""
         confirmation = Confirmation.of_submission(durable, self._server.settings)
-        entries = [_enter(job, key) for job, key in zip(jobs, keys or [None] * len(jobs), strict=True)]
-        once: dict[str, _Entry] = {}
+        stored_format = self._server.stored_format
+        entries = [enter(job, key, stored_format) for job, key in zip(jobs, keys or [None] * len(jobs), strict=True)]
+        once: dict[str, JobEntry] = {}
         for entry in entries:
             if once.setdefault(entry.job_id, entry).digest != entry.digest:
                 raise _conflict(entry)
-        stored = _Stored(self._server.stored_format, once.values())
-        steps = list(_steps(once.values(), stored.bytes_of))
+        steps = list(steps_of(once.values()))
         if len(steps) > 1:
             if conditions.chain:
                 raise codec.job_refused(
                     f"the jobs of chain {conditions.chain!r} have more than {MAX_BYTES_PER_STEP:,} bytes: they are "
                     "accepted in one step"
                 )
-            yield from self._check_all(steps, stored, gate, caller, conditions)
+            yield from self._check_all(steps, gate, caller, conditions)
         accepted: dict[str, bool] = {}
         for step in steps:
             # A confirmed last step confirms all steps before it.
             confirmed = confirmation if step in (steps[0], steps[-1]) else None
             try:
                 accepted |= yield from self._step(
-                    step, stored, gate, correlation_id or "", conditions, caller=caller, durable=confirmed
+                    step, gate, correlation_id or "", conditions, caller=caller, durable=confirmed
                 )
             except JobRefusedError as refused:
                 if not accepted:
@@ -205,25 +188,17 @@ class SubmissionExchanges:
         ]
 
     def _check_all(
-        self,
-        steps: Sequence[Sequence[_Entry]],
-        stored: _Stored,
-        gate: _Gate,
-        caller: str,
-        conditions: CheckedConditions,
+        self, steps: Sequence[Sequence[JobEntry]], gate: _Gate, caller: str, conditions: CheckedConditions
     ) -> Exchange[None]:
         """Check the jobs of all steps together. Raises JobRefusedError as the steps themselves would."""
         new: Counter[str] = Counter()
         for step in steps:
-            marks = yield from self._step(
-                step, stored, gate, "", conditions, caller=caller, check_only=True, others=new
-            )
+            marks = yield from self._step(step, gate, "", conditions, caller=caller, check_only=True, others=new)
             new.update(entry.queue for entry in step if marks[entry.job_id])
 
     def _step(
         self,
-        entries: Sequence[_Entry],
-        stored: _Stored,
+        entries: Sequence[JobEntry],
         gate: _Gate,
         correlation_id: str,
         conditions: CheckedConditions,
@@ -242,7 +217,7 @@ class SubmissionExchanges:
             arguments = [*head, stored_format]
             waits_for = conditions.waits_for
             for entry in entries:
-                payload = b"" if check_only else stored.payload_of(entry, stored_format)
+                payload = b"" if check_only else entry.payload(stored_format)
                 arguments += (*entry.arguments(payload), waits_for, correlation_id)
                 if conditions.chain:  # the next job waits for this one only
                     waits_for = f" {entry.job_id}"
@@ -263,7 +238,7 @@ class SubmissionExchanges:
         """Run submit.lua, or in a subclass a script that includes it."""
         return list((yield from self._server.script("submit", *arguments)))
 
-    def _refusal(self, entries: Sequence[_Entry], verdict: str, figures: list[Any]) -> JobRefusedError:
+    def _refusal(self, entries: Sequence[JobEntry], verdict: str, figures: list[Any]) -> JobRefusedError:
         """Return the exception for a refusal of submit.lua."""
         if verdict == "long":
             waiting, new, settled, span_ms = map(int, figures)
@@ -425,7 +400,7 @@ class Submission:
         arguments = [
             part
             for shadow, caller, trace in zip(shadows, callers or none, traces or none, strict=True)
-            for part in (*_enter(shadow, None).arguments()[:-2], caller or "", trace.stored if trace else "")
+            for part in (*_shadow_arguments(shadow), caller or "", trace.stored if trace else "")
         ]
         return (
             int(self._server.run_script("shadow", self._server.settings.max_queue_length, min_ms, *arguments))
@@ -450,142 +425,18 @@ class _Gate(msgspec.Struct, frozen=True):
         return (*limits, int(self.first))
 
 
-class _Entry(msgspec.Struct, frozen=True):
-    """A checked and encoded job on its way to the server: the values of many jobs would need too much memory."""
-
-    job_id: str
-    payload: bytes
-    digest: str
-    kind: str
-    limit_seconds: float
-    deadline: datetime | None
-    fresh_until: datetime | None
-    card: str
-
-    @property
-    def queue(self) -> str:
-        """Queue of the job."""
-        return ROUTES[self.kind].queue
-
-    @property
-    def job(self) -> Job:
-        """The job, decoded again."""
-        return codec.decode_job(self.payload)
-
-    def arguments(self, payload: bytes | None = None) -> tuple[Any, ...]:
-        """Return the job's arguments of submit.lua, except the correlation id; by default with the payload as it is."""
-        return (
-            self.job_id,
-            self.digest,
-            self.kind,
-            self.queue,
-            self.payload if payload is None else payload,
-            _milliseconds(self.deadline),
-            self.limit_seconds,
-            _milliseconds(self.fresh_until),
-            self.card,
-        )
+def _shadow_arguments(shadow: ShadowCard) -> tuple[Any, ...]:
+    entry = enter(shadow, None, PLAIN_FORMAT)
+    return entry.arguments(entry.stored)[:-2]
 
 
-class _Stored:
-    """The payloads of jobs by id, as a ledger of the format that is known stores them."""
-
-    def __init__(self, stored_format: int, entries: Iterable[_Entry]) -> None:
-        self._format = stored_format
-        self._payloads = {entry.job_id: compress(entry.payload, stored_format, fast=True) for entry in entries}
-
-    def bytes_of(self, entry: _Entry) -> int:
-        """Return how many bytes of a job are stored."""
-        return len(self._payloads[entry.job_id])
-
-    def payload_of(self, entry: _Entry, stored_format: int) -> bytes:
-        """Return the payload of a job as a ledger of this format stores it."""
-        if stored_format == self._format:
-            return self._payloads[entry.job_id]
-        return compress(entry.payload, stored_format, fast=True)
-
-
-def _json_bytes(entry: _Entry) -> int:
-    return len(entry.payload)
-
-
-def _steps(entries: Iterable[_Entry], stored_bytes_of: Callable[[_Entry], int] = _json_bytes) -> Iterator[list[_Entry]]:
-    """Divide jobs into steps that take the server a few hundredths of a second each."""
-    step: list[_Entry] = []
-    stored_bytes = json_bytes = 0
-    for entry in entries:
-        size_bytes = stored_bytes_of(entry)
-        if step and (
-            len(step) == MAX_JOBS_PER_STEP
-            or stored_bytes + size_bytes > MAX_BYTES_PER_STEP
-            or json_bytes + len(entry.payload) > MAX_JSON_BYTES_PER_STEP
-        ):
-            yield step
-            step, stored_bytes, json_bytes = [], 0, 0
-        step.append(entry)
-        stored_bytes += size_bytes
-        json_bytes += len(entry.payload)
-    if step:
-        yield step
-
-
-def deadline_of(job: Job) -> datetime | None:
-    """Return the deadline of a job: for a card the event's start, unless `deadline` is set."""
-    if job.deadline is None and isinstance(job, PredictCard):
-        return job.event_start
-    return job.deadline
-
-
-def time_limit_seconds(job: Job) -> float:
-    """Return the time limit of one attempt.
-
-    The route's limit; for training the caller's own `max_training_time_seconds` plus a grace, so that the engine's
-    typed error comes before the kill.
-    """
-    if isinstance(job, DataPlan | JobPart):
-        return job.max_training_time_seconds + TRAINING_GRACE_SECONDS
-    return ROUTES[kind_of(job)].time_limit_seconds
-
-
-def _enter(job: JobInput, key: str | None) -> _Entry:
-    """Check a job by decoding it, or its encoding: constructing a value in Python checks no type and no limit."""
-    if key is not None and not (0 < len(key) <= MAX_KEY_CHARACTERS and key.isprintable()):
-        raise codec.job_refused(f"a key has 1 to {MAX_KEY_CHARACTERS} printable characters, {key[:40]!r} has not")
-    try:
-        if isinstance(job, codec.CheckedJob):
-            checked = job.job
-        else:
-            checked = codec.decode_job(job if isinstance(job, bytes) else codec.encode(job))
-        deadline, fresh = (limit and limit.astimezone(UTC) for limit in (deadline_of(checked), fresh_until(checked)))
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise codec.job_refused(f"the job cannot be written: {error}") from error
-    payload = codec.encode_canonical(checked)  # prices 2 and 2.0 are the same content
-    digest = codec.content_digest(payload)
-    return _Entry(
-        job_id=digest if key is None else key,
-        payload=payload,
-        digest=digest,
-        kind=kind_of(checked),
-        limit_seconds=time_limit_seconds(checked),
-        deadline=deadline,
-        fresh_until=fresh,
-        card=f"{_milliseconds(checked.event_start)} {reading_of(checked)} {checked.card_id}"
-        if isinstance(checked, PredictCard)
-        else "",
-    )
-
-
-def _milliseconds(limit: datetime | None) -> int | str:
-    return "" if limit is None else int(limit.timestamp() * 1000)
-
-
-def _conflict(entry: _Entry) -> JobRefusedError:
+def _conflict(entry: JobEntry) -> JobRefusedError:
     return codec.job_refused(
         f"the key {entry.job_id!r} names a job with other content: choose another key, or submit that content"
     )
 
 
-def _predecessor_failure(entry: _Entry, after: str, state: str) -> Failure:
+def _predecessor_failure(entry: JobEntry, after: str, state: str) -> Failure:
     known = {"unknown": "was never submitted", "forgotten": "has ended, and its retention too"}
     why = known.get(state, f"is {state}")
     return Failure(
@@ -596,7 +447,7 @@ def _predecessor_failure(entry: _Entry, after: str, state: str) -> Failure:
     )
 
 
-def _superseded(entry: _Entry, newer: str) -> Failure:
+def _superseded(entry: JobEntry, newer: str) -> Failure:
     card = entry.job
     read_at = f" at {card.priced_at}" if isinstance(card, PredictCard) else ""
     return Failure(
@@ -607,7 +458,7 @@ def _superseded(entry: _Entry, newer: str) -> Failure:
     )
 
 
-def _expired(entry: _Entry) -> JobRefusedError:
+def _expired(entry: JobEntry) -> JobRefusedError:
     if isinstance(job := entry.job, PredictCard):
         start = job.event_start.isoformat()
         message = (

@@ -9,7 +9,7 @@ import msgspec
 
 from ledger.contracts.codec import decode_job, job_refused
 from ledger.contracts.jobs import MAX_PAYLOAD_BYTES, Job
-from ledger.jobs.submission import MAX_BYTES_PER_STEP
+from ledger.jobs.job_entries import MAX_BYTES_PER_STEP
 from producer.cli.options.conditions import pop_conditions, waiting_options
 from producer.cli.options.durability import durability, durable_options
 from producer.client import Client

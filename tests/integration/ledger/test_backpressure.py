@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from ledger.compression.stored_values import PLAIN_FORMAT
 from ledger.contracts.failures import Failure, FailureCode, JobRefusedError
 from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth, Fight, Fighter, Job, PredictCard, Quote, TrainEnsemble, TrainPart
 from ledger.contracts.reports import HealthCheck, HealthReport
 from ledger.jobs.backpressure import MAX_RETRY_SECONDS
-from ledger.jobs.submission import MAX_BYTES_PER_STEP, MAX_JOBS_PER_STEP, MAX_URGENT_CHECKS, _enter, _steps
+from ledger.jobs.job_entries import MAX_BYTES_PER_STEP, MAX_JOBS_PER_STEP, enter, steps_of
+from ledger.jobs.submission import MAX_URGENT_CHECKS
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.models.verification import MODEL_CHECKS
 from ledger.server.embedded_server import EmbeddedServer
@@ -236,20 +238,19 @@ def test_many_jobs_are_accepted_in_steps_and_in_their_order(ledger: Ledger) -> N
 
 def test_large_jobs_are_cut_by_their_size(ledger: Ledger) -> None:
     jobs = [TrainEnsemble(data=f"{number}" + "x" * 4000) for number in range(5)]
-    pieces = list(_steps(_enter(job, None) for job in jobs))
+    pieces = list(steps_of(enter(job, None, PLAIN_FORMAT) for job in jobs))
     assert [len(piece) for piece in pieces] == [5]
-    heavy = [_Sized(number) for number in range(5)]
-    assert [len(piece) for piece in _steps(heavy)] == [2, 2, 1]  # type: ignore[arg-type]
-    small = _steps(heavy, lambda _: 1)  # type: ignore[arg-type]
-    assert [len(piece) for piece in small] == [5]  # compressed; their JSON is within its own limit
-    assert [len(piece) for piece in _steps([*heavy, *heavy], lambda _: 1)] == [8, 2]  # type: ignore[arg-type]
+    half = MAX_BYTES_PER_STEP // 2
+    assert [len(piece) for piece in steps_of(_Sized(half, half) for _ in range(5))] == [2, 2, 1]  # type: ignore[misc]
+    # Compressed, their JSON has a limit of its own.
+    assert [len(piece) for piece in steps_of(_Sized(1, half) for _ in range(5))] == [5]  # type: ignore[misc]
+    assert [len(piece) for piece in steps_of(_Sized(1, half) for _ in range(10))] == [8, 2]  # type: ignore[misc]
 
 
 class _Sized:
-    payload = b"x" * (MAX_BYTES_PER_STEP // 2)
-
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, stored_bytes: int, json_bytes: int) -> None:
+        self.stored = b"x" * stored_bytes
+        self.json_bytes = json_bytes
 
 
 def test_of_many_jobs_nothing_is_written_where_one_would_be_refused(

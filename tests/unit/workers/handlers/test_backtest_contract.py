@@ -7,7 +7,7 @@ import pytest
 from ledger.contracts.codec import decode_job, encode
 from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.jobs import ROUTES, Backtest, kind_of
-from ledger.jobs.submission import time_limit_seconds
+from ledger.jobs.job_entries import time_limit_seconds
 from workers.jobs.registry import HANDLERS, find_handler
 
 
