@@ -1,13 +1,14 @@
 """The slots of a cron text in a time zone, as UTC moments, each the same from wherever they are counted.
 
-Cron texts are read by cronsim, which follows Debian's cron: at a change of summer time a five-field text with a fixed
-minute and hour runs once on each day, at the end of the hour that is skipped, and in the first of two equal hours.
-Texts with `*` in minute or hour, and those with seconds, run by the clock on the wall: not in a skipped hour, and in
-both of two equal ones. Where clocks change by half an hour (Lord Howe), a fixed minute that comes twice runs once.
+cronsim finds the times of a wall clock without a zone; which moments they are is decided here as by the cron of Debian.
+At a change of summer time a five-field text with a fixed minute and hour runs once on each day: at the end of the hour
+that is skipped, and in the first of two equal hours. Texts with `*` in minute or hour, and those with seconds, run by
+the clock on the wall: not in a skipped hour, and in both of two equal ones.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -18,23 +19,22 @@ from cronsim import CronSim, CronSimError
 
 from ledger.contracts.codec import job_refused
 
-_HOURS_OF_A_DAY = 24
-_HOUR = timedelta(hours=1)
-_AFTER_TRANSITION = timedelta(hours=26)
-_BEFORE_TRANSITION = timedelta(hours=1)
+_MINUTE = timedelta(minutes=1)
+_LONGEST_CHANGE = timedelta(days=1)  # where the date line was moved
+_FIELDS_WITHOUT_SECONDS = 5
 
 
 def check_cron(cron: str, zone: str) -> None:
     """Check a cron text and the name of a zone. Raises JobRefusedError with what is wrong."""
     try:
-        moment = datetime.now(_zone(zone))
+        now = datetime.now(_zone(zone))
     except (KeyError, ValueError, OSError):  # the last for a folder of zones, such as Europe
         raise job_refused(
             f"`zone` {zone[:64]!r} is no IANA time zone: give one like Europe/Berlin or America/New_York, or UTC",
             field="zone",
         ) from None
     try:
-        next(CronSim(cron, moment))
+        next(CronSim(cron, now.replace(tzinfo=None)))
     except CronSimError as error:
         raise job_refused(
             f"`cron` {cron[:80]!r}: {error}; give minute, hour, day of the month, month and day of the week, such as "
@@ -51,10 +51,10 @@ def slots_after(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
     `after` is exclusive. The cron text and the zone are those that `check_cron` has accepted.
     """
     zone_info = _zone(zone)
+    moments = _once_a_day if _is_fixed(cron) else _by_wall_clock
     latest = after
-    for slot in CronSim(cron, _start(cron, zone_info, after).astimezone(zone_info)):
-        moment = slot.astimezone(UTC)
-        if moment > latest:  # in the second of two equal hours cronsim begins with a slot of the first
+    for moment in moments(CronSim(cron, _start(zone_info, after)), zone_info):
+        if moment > latest:
             latest = moment
             yield moment
 
@@ -74,37 +74,52 @@ def slots_until(cron: str, zone: str, after: datetime, until: datetime, limit: i
     return found[:limit], len(found) <= limit
 
 
-def _start(cron: str, zone: ZoneInfo, after: datetime) -> datetime:
-    """Return where cronsim begins.
+def _is_fixed(cron: str) -> bool:
+    """Return True if a text has a fixed minute and hour, and no seconds."""
+    fields = cron.split()
+    return len(fields) == _FIELDS_WITHOUT_SECONDS and not any(field.startswith("*") for field in fields[:2])
 
-    It goes from hour to hour by adding 3600 s. Across a change of summer time what it then finds depends on where it
-    began: with a change by half an hour (Lord Howe) it stays off the hour until midnight, and a midnight that is
-    skipped is found from the day before only. So near a change it always begins at the same moment before. A text for
-    every hour is not concerned by a change of whole hours.
-    """
-    if zone.key == "UTC":
-        return after
-    before, past = after - _AFTER_TRANSITION, after + _BEFORE_TRANSITION
-    change = _offset(past, zone) - _offset(before, zone)
-    if not change or (len(_hours(cron)) == _HOURS_OF_A_DAY and not change % _HOUR):
-        return after
-    while past - before > timedelta(seconds=1):
-        middle = before + (past - before) / 2
-        if _offset(middle, zone) == _offset(past, zone):
-            past = middle
-        else:
-            before = middle
-    transition = past.replace(second=0, microsecond=0)
-    return min(after, transition - _BEFORE_TRANSITION)
+
+def _start(zone: ZoneInfo, after: datetime) -> datetime:
+    """Return a time of the wall clock before all slots after a moment: before those of an hour that will come twice."""
+    local = after.astimezone(zone).replace(tzinfo=None)
+    back = _offset(after, zone) - _offset(after + _LONGEST_CHANGE, zone)
+    return local - max(back, timedelta(0))
+
+
+def _once_a_day(times: Iterator[datetime], zone: ZoneInfo) -> Iterator[datetime]:
+    """Yield a moment for each time: the first of two, and for a skipped time the end of what is skipped."""
+    for time in times:
+        while _is_skipped(time, zone):
+            time += _MINUTE
+        yield _moment(time, zone, 0)
+
+
+def _by_wall_clock(times: Iterator[datetime], zone: ZoneInfo) -> Iterator[datetime]:
+    """Yield the moments at which a wall clock shows the times, in order."""
+    second: deque[datetime] = deque()  # moments at which a time comes again
+    for time in times:
+        if _is_skipped(time, zone):
+            continue
+        moment, again = _moment(time, zone, 0), _moment(time, zone, 1)
+        while second and second[0] < moment:
+            yield second.popleft()
+        yield moment
+        if again > moment:
+            second.append(again)
+    yield from second
+
+
+def _is_skipped(time: datetime, zone: ZoneInfo) -> bool:
+    return _moment(time, zone, 0).astimezone(zone).replace(tzinfo=None) != time
+
+
+def _moment(time: datetime, zone: ZoneInfo, fold: int) -> datetime:
+    return time.replace(tzinfo=zone, fold=fold).astimezone(UTC)
 
 
 def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:
     return moment.astimezone(zone).utcoffset() or timedelta(0)
-
-
-@lru_cache(maxsize=1000)
-def _hours(cron: str) -> frozenset[int]:
-    return frozenset(CronSim(cron, datetime.now(UTC)).hours)
 
 
 @lru_cache(maxsize=1000)

@@ -14,7 +14,8 @@ from ledger.schedules.cron_slots import check_cron, next_slot, slots_after, slot
 from tests.support.cron_texts import TRANSITIONS, cron_texts
 
 SPRING, AUTUMN = "2026-03-29", "2026-10-25"  # in Berlin
-BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
+BERLIN, NEW_YORK, LORD_HOWE = "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"
+CHATHAM_SLOTS = ("12:15", "13:00", "13:15", "14:00", "14:15", "15:00")
 
 
 def moment(text: str) -> datetime:
@@ -40,6 +41,15 @@ def moment(text: str) -> datetime:
         ("*/30 2 * * *", BERLIN, SPRING, ["2026-03-30 00:00", "2026-03-30 00:30"]),
         ("*/30 2 * * *", BERLIN, AUTUMN, [f"2026-10-25 {at}" for at in ("00:00", "00:30", "01:00", "01:30")]),
         ("30 2 * * *", "UTC", SPRING, ["2026-03-29 02:30", "2026-03-30 02:30"]),
+        # By half an hour, from 2:00 back to 1:30: a time comes twice, and no later slot is lost.
+        ("30 * * * *", LORD_HOWE, "2026-04-05", [f"2026-04-04 {at}" for at in ("13:30", "14:30", "15:00", "16:00")]),
+        ("*/30 0 * * *", LORD_HOWE, "2026-04-05", [f"2026-04-0{at}" for at in ("4 13:30", "5 13:30", "5 14:00")]),
+        # At an odd quarter, from 3:45 back to 2:45.
+        ("45 3 * * *", "Pacific/Chatham", "2026-04-05", ["2026-04-04 15:00", "2026-04-05 15:00"]),
+        ("*/45 2,3 * * *", "Pacific/Chatham", "2026-04-05", [f"2026-04-04 {a}" for a in CHATHAM_SLOTS]),
+        # Midnight is skipped: a text with a star has no slot then.
+        ("*/30 0 * * *", "Asia/Beirut", "2026-03-29", ["2026-03-29 21:00", "2026-03-29 21:30"]),
+        ("30 0 * * *", "Asia/Beirut", "2026-03-28 12:00", ["2026-03-28 22:00", "2026-03-29 21:30"]),
     ],
 )
 def test_the_slots_at_changes_of_summer_time(cron: str, zone: str, day: str, expected: list[str]) -> None:
@@ -63,6 +73,7 @@ DISTANCES = st.sampled_from([-3601, -3600, -1, 0, 1, 3600]) | st.integers(-4_000
 @example("*/30 0 2-31 * *", "Asia/Beirut", 0, 0, -1)
 @example("30 2 * * *", "Europe/Berlin", 1, 0, 600)
 @example("30 * * * *", "Australia/Lord_Howe", 0, 0, -1)
+@example("45-54 */3 * * *", "Pacific/Chatham", 0, 54, 3600)
 def test_the_slots_are_the_same_from_wherever_they_are_counted(
     cron: str, zone: str, change: int, before_seconds: int, distance_seconds: int
 ) -> None:
