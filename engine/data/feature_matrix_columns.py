@@ -14,7 +14,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from engine.data.feature_matrix import format_names
 from engine.errors import ValidationError
@@ -179,8 +178,17 @@ def _auc(values: NDArray[np.float64], won: NDArray[np.float64]) -> float:
     wins, losses = int(positive.sum()), int((~positive).sum())
     if min(wins, losses) < 5 or wins + losses < MIN_KNOWN_VALUES:
         return 0.5
-    area = (rankdata(values)[positive].sum() - wins * (wins + 1) / 2) / (wins * losses)
+    area = (_ranks(values)[positive].sum() - wins * (wins + 1) / 2) / (wins * losses)
     return float(max(area, 1.0 - area))
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the ranks from 1 on; equal values share their mean rank.
+
+    As `scipy.stats.rankdata`, which takes 50 MB to import.
+    """
+    _, position, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[position]
 
 
 def _bare(name: str) -> str:
