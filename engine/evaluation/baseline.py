@@ -13,11 +13,11 @@ Hoerl and Kennard (1970), "Ridge regression" (the penalty, here on the logistic 
 from __future__ import annotations
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from engine.arrays import Floats
 from engine.data.feature_matrix import MirrorPlan, TrainingMatrix, check_features
 from engine.errors import TrainingError
+from engine.evaluation.ridge_logistic import fit_ridge_logistic
 from engine.resources.blas_threads import one_blas_thread
 from engine.statistics.calibration import Calibration
 from engine.statistics.complements import logit_to_probability
@@ -47,12 +47,12 @@ def ridge_forecast(past: TrainingMatrix, later: TrainingMatrix) -> Floats:
         return np.column_stack([np.where(np.isfinite(rows), (rows - mean) / scale, 0.0), corner])
 
     corner = past.corner_known.astype(np.float64)
-    model = LogisticRegression(C=INVERSE_PENALTY, fit_intercept=False, max_iter=1000)
+    won = np.concatenate([past.won, 1 - past.won]).astype(np.float64)
+    coefficients = fit_ridge_logistic(design(both, np.concatenate([corner, -corner])), won, INVERSE_PENALTY)
+    later_values, sides = check_features(later.X, columns), later.corner_known.astype(np.float64)
     with one_blas_thread():
-        model.fit(design(both, np.concatenate([corner, -corner])), np.concatenate([past.won, 1 - past.won]))
-        later_values, sides = check_features(later.X, columns), later.corner_known.astype(np.float64)
-        forward = model.decision_function(design(later_values, sides))
-        mirrored = model.decision_function(design(plan(later_values), -sides))
+        forward = design(later_values, sides) @ coefficients
+        mirrored = design(plan(later_values), -sides) @ coefficients
     return logit_to_probability((forward - mirrored) / 2.0)
 
 
