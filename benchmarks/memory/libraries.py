@@ -22,11 +22,10 @@ LIBRARIES = ("numpy", "numba", "scipy", "pandas", "pyarrow", "sklearn", "xgboost
 _IMPORT = """
 import sys, time
 import workers.app
-from ledger.contracts.jobs import ROUTES
 from workers.jobs.registry import HANDLERS, import_handler
 from workers.pool.process_memory import anon_rss_mb
 before_mb, started = anon_rss_mb(), time.process_time()
-import_handler(sys.argv[1], HANDLERS, without=["pyarrow"] if ROUTES[sys.argv[1]].queue == "predict" else [])
+import_handler(sys.argv[1], HANDLERS)
 print(anon_rss_mb() - before_mb, time.process_time() - started, *sys.modules)
 """
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -177,10 +177,21 @@ def read_table(path: Path) -> pd.DataFrame:
 def write_table(frame: pd.DataFrame, path: Path) -> None:
     """Write a canonical table in the format of the file's suffix; `clean_table` reads the same values back."""
     if path.suffix == ".parquet":
-        frame.to_parquet(path, index=False)
+        frame.to_parquet(path, index=False, schema=_parquet_schema(frame))
     else:
         flags = {name: int for name, kind in frame.dtypes.items() if kind == np.bool_}
         frame.astype(flags).to_csv(path, index=False)
+
+
+def _parquet_schema(frame: pd.DataFrame) -> Any:
+    """Return the schema that pandas writes if it was imported with pyarrow: its text is of the type large_string."""
+    import pyarrow as pa  # only needed for such a file
+
+    schema = pa.Schema.from_pandas(frame, preserve_index=False)
+    is_text = [isinstance(dtype, pd.StringDtype) for dtype in frame.dtypes]
+    return pa.schema(
+        [field.with_type(pa.large_string()) if text else field for field, text in zip(schema, is_text, strict=True)]
+    )
 
 
 def clean_table(

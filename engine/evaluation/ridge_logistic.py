@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.optimize import minimize
 
 from engine.arrays import Floats
 from engine.compilation import kernel
@@ -31,6 +30,8 @@ def fit_ridge_logistic(X: Floats, won: Floats, inverse_penalty: float) -> Floats
     inverse_penalty
         The `C` of scikit-learn: the prior variance of a coefficient.
     """
+    from scipy.optimize import minimize  # not loaded before a backtest
+
     penalty = 1.0 / (inverse_penalty * len(X))
     loss, slope = np.empty(len(X)), np.empty(len(X))
 

@@ -54,8 +54,13 @@ HANDLERS: HandlerRegistry = {
     "retrain": "workers.handlers.replay.reproduce:reproduce_training",
 }
 
-UNUSED_LIBRARIES = ("cffi", "charset_normalizer", "coverage", "yaml")
-"""What numba and numpy import wherever it is installed, and no handler uses."""
+UNUSED_LIBRARIES = ("cffi", "charset_normalizer", "coverage", "pyarrow", "yaml")
+"""What numba, numpy and pandas import wherever it is installed, and no handler uses as it is imported.
+
+Parquet files are read and written by pyarrow all the same, which is imported with the first of them.
+"""
+_USERS_OF_PYARROW = ("archive_outcomes",)
+"""Kinds whose handlers import pyarrow themselves."""
 
 
 def find_handler(kind: str, registry: HandlerRegistry) -> Handler:
@@ -72,21 +77,20 @@ def is_imported(kind: str, registry: HandlerRegistry) -> bool:
     return not isinstance(handler, str) or handler.partition(":")[0] in sys.modules
 
 
-def import_handler(kind: str, registry: HandlerRegistry, *, without: Iterable[str] = ()) -> None:
+def import_handler(kind: str, registry: HandlerRegistry) -> None:
     """Import the handler of a kind into a process of a pool; one of ours without the libraries that it does not use.
 
     Raises LookupError if there is none.
     """
     ours = registry.get(kind) == HANDLERS.get(kind)
-    with hidden(*((*UNUSED_LIBRARIES, *without) if ours else ())):
+    unused = {*UNUSED_LIBRARIES} - {"pyarrow"} if kind in _USERS_OF_PYARROW else UNUSED_LIBRARIES
+    with hidden(*(unused if ours else ())):
         find_handler(kind, registry)
 
 
 def warm_up(queues: Iterable[str], registry: HandlerRegistry) -> None:
     """Import the handlers of these queues, so that the first jobs do not wait for the imports."""
     wanted = set(queues)
-    # pandas loads pyarrow, 10 MB, wherever it is installed; to predict, no Parquet file is read.
-    without = ["pyarrow"] if wanted == {"predict"} else []
     for kind, route in ROUTES.items():
         if route.queue in wanted and kind in registry:
-            import_handler(kind, registry, without=without)
+            import_handler(kind, registry)

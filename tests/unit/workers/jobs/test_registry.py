@@ -37,11 +37,20 @@ def loaded_by(call: str) -> set[str]:
 def test_predicting_loads_no_library_that_it_does_not_use() -> None:
     loaded = loaded_by("warm_up(['predict'], HANDLERS)")
     assert "numba" in loaded
-    assert not loaded & {*UNUSED_LIBRARIES, "pyarrow", "sklearn", "xgboost", "matplotlib"}
+    assert not loaded & {*UNUSED_LIBRARIES, "sklearn", "xgboost", "matplotlib"}
 
 
 @pytest.mark.slow
-def test_training_loads_xgboost_s_library_and_neither_its_package_nor_scikit_learn() -> None:
-    loaded = loaded_by("find_handler('train_part', HANDLERS)")
+@pytest.mark.parametrize(
+    "kind", ["train_ensemble", "train_part", "backtest", "backtest_part", "judge_models", "update_model", "retrain"]
+)
+def test_training_loads_xgboost_s_library_and_no_package_that_it_does_not_use(kind: str) -> None:
+    loaded = loaded_by(f"import_handler('{kind}', HANDLERS)")
     assert "engine.resources.xgboost_library" in loaded
-    assert not loaded & {"sklearn", "xgboost", "matplotlib"}
+    assert not loaded & {*UNUSED_LIBRARIES, "sklearn", "scipy.stats", "xgboost", "matplotlib"}
+
+
+@pytest.mark.slow
+def test_the_archive_has_pyarrow_whatever_was_imported_before() -> None:
+    loaded = loaded_by("import_handler('review_model', HANDLERS); import_handler('archive_outcomes', HANDLERS)")
+    assert {"pandas", "pyarrow"} <= loaded
