@@ -8,8 +8,10 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.intervals.simulated_worlds import World, draw_world
+if TYPE_CHECKING:
+    from benchmarks.intervals.simulated_worlds import World
 
 REPLICAS = 100
 FIGHTS = 6_000
@@ -19,6 +21,8 @@ NAIVE_REPLICAS = 4
 
 def world() -> World:
     """Return the simulated world of the engine benchmarks, with 70 features."""
+    from benchmarks.intervals.simulated_worlds import draw_world
+
     return draw_world(1, 0, FIGHTS)
 
 
@@ -30,7 +34,10 @@ def naive(folder: Path, replicas: int) -> None:
 
 
 def ours(folder: Path, replicas: int) -> None:
-    """Train our way and write the bundle."""
+    """Train our way, with the libraries that a child of a pool has loaded, and write the bundle."""
+    from workers.jobs.registry import HANDLERS, import_handler
+
+    import_handler("train_part", HANDLERS)
     from engine.training.train import TrainingConfig, train_bundle
 
     config = replace(TrainingConfig(), bootstrap_samples=replicas, fits=1, folds=3, n_jobs=2)

@@ -57,7 +57,7 @@ def matrix() -> pd.DataFrame:
     days = [str(pd.Timestamp("2015-01-01").date() + pd.Timedelta(days=7 * int(k))) for k in night]
     return frame.assign(
         won=(frame["red_x"] - frame["blue_x"] + rng.normal(size=n) > 0).astype(int),
-        event=[f" İstanbul – Ñight {k} " if k % 2 else f"night {k}" for k in night],
+        event=[f" İstanbul, Ñight {k} " if k % 2 else f"night {k}" for k in night],
         date=[f"{day}T22:00:00-05:00" if k % 3 else day for k, day in enumerate(days)],
         red_price=np.where(rng.random(n) < 0.2, np.nan, 1.9),
         blue_price=2.0,
