@@ -40,14 +40,19 @@ def fit_ridge_logistic(X: Floats, won: Floats, inverse_penalty: float) -> Floats
         mean = float(loss.sum() / len(X)) + float(0.5 * penalty * (coefficients @ coefficients))
         return mean, X.T @ (slope / len(X)) + penalty * coefficients
 
-    options = {
-        "maxiter": _MAX_ITERATIONS,
-        "maxls": _MAX_LINE_SEARCH_STEPS,
-        "gtol": _GRADIENT_TOLERANCE,
-        "ftol": _LOSS_TOLERANCE,
-    }
     with one_blas_thread():
-        found = minimize(mean_loss, np.zeros(X.shape[1]), method="L-BFGS-B", jac=True, options=options)
+        found = minimize(
+            mean_loss,
+            np.zeros(X.shape[1]),
+            method="L-BFGS-B",
+            jac=True,
+            options={
+                "maxiter": _MAX_ITERATIONS,
+                "maxls": _MAX_LINE_SEARCH_STEPS,
+                "gtol": _GRADIENT_TOLERANCE,
+                "ftol": _LOSS_TOLERANCE,
+            },
+        )
     return np.asarray(found.x, dtype=np.float64)
 
 
