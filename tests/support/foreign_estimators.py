@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,30 +55,39 @@ def boosted(X: pd.DataFrame, won: NDArray[np.int64], *, stop: bool = True) -> xg
 
 
 def plain_system() -> dict[str, Any]:
-    """The three estimators by their short names."""
+    """The three estimators by their short names. They are fitted once, and each call returns others."""
+    return dict(pickle.loads(_plain_system()))  # noqa: S301 - our own
+
+
+@cache
+def _plain_system() -> bytes:
     X, won = fights()
-    return {
-        "rf": make_pipeline(SimpleImputer(strategy="median"), forest()).fit(X, won),
-        "xgb": boosted(X, won),
-        "nn": make_pipeline(SimpleImputer(strategy="median"), StandardScaler(), network()).fit(X, won),
-    }
+    return pickle.dumps(
+        {
+            "rf": make_pipeline(SimpleImputer(strategy="median"), forest()).fit(X, won),
+            "xgb": boosted(X, won),
+            "nn": make_pipeline(SimpleImputer(strategy="median"), StandardScaler(), network()).fit(X, won),
+        }
+    )
 
 
-def other_systems() -> dict[str, dict[str, Any]]:
-    """Others: whatever stands before the classifiers, and what takes no missing values."""
+def other_systems() -> dict[str, Callable[[], dict[str, Any]]]:
+    """What fits others: whatever stands before the classifiers, and what takes no missing values."""
     X, won = fights()
     whole, its = fights(missing=False)
     plain = plain_system()
     return {
-        "scaled forest": plain | {"rf": make_pipeline(SimpleImputer(), RobustScaler(), forest()).fit(X, won)},
-        "scaler before imputer": plain | {"rf": make_pipeline(StandardScaler(), SimpleImputer(), forest()).fit(X, won)},
-        "forest alone": plain | {"rf": forest().fit(X, won)},
-        "grown out forest": plain | {"rf": RandomForestClassifier(10, random_state=1).fit(X, won)},
-        "ranged network": plain | {"nn": make_pipeline(SimpleImputer(), MinMaxScaler(), network()).fit(X, won)},
-        "network without imputer": plain | {"nn": make_pipeline(StandardScaler(), network()).fit(whole, its)},
-        "not stopped early": plain | {"xgb": boosted(X, won, stop=False)},
-        "a booster": plain | {"xgb": boosted(X, won, stop=False).get_booster()},
-        "bare arrays": {
+        "scaled forest": lambda: plain | {"rf": make_pipeline(SimpleImputer(), RobustScaler(), forest()).fit(X, won)},
+        "scaler before imputer": lambda: (
+            plain | {"rf": make_pipeline(StandardScaler(), SimpleImputer(), forest()).fit(X, won)}
+        ),
+        "forest alone": lambda: plain | {"rf": forest().fit(X, won)},
+        "grown out forest": lambda: plain | {"rf": RandomForestClassifier(10, random_state=1).fit(X, won)},
+        "ranged network": lambda: plain | {"nn": make_pipeline(SimpleImputer(), MinMaxScaler(), network()).fit(X, won)},
+        "network without imputer": lambda: plain | {"nn": make_pipeline(StandardScaler(), network()).fit(whole, its)},
+        "not stopped early": lambda: plain | {"xgb": boosted(X, won, stop=False)},
+        "a booster": lambda: plain | {"xgb": boosted(X, won, stop=False).get_booster()},
+        "bare arrays": lambda: {
             "rf": forest().fit(X.to_numpy(), won),
             "xgb": xgb.XGBClassifier(n_estimators=20).fit(X.to_numpy(), won),
             "nn": make_pipeline(SimpleImputer(), StandardScaler(), network()).fit(X.to_numpy(), won),

@@ -143,7 +143,7 @@ def test_an_imported_model_is_served_by_its_digest(
 def test_a_fight_with_missing_values_fails_alone_where_the_original_takes_none(
     ledger: Ledger, start_pool: Callable[..., Any], tmp_path: Path
 ) -> None:
-    saved = save(other_systems()["network without imputer"], tmp_path)
+    saved = save(other_systems()["network without imputer"](), tmp_path)
     start_pool(real=True, concurrency=1, CORNERMAN_MODELS=str(tmp_path / "data" / "models"))
     done = imports(*[f"{name}={path}" for name, path in saved.items()], *TRUSTED, "--alias", "old")
     assert (done.exit_code, "refused, as by the originals" in done.stdout) == (ExitCode.OK, True), done.output

@@ -57,7 +57,7 @@ SYSTEMS = [
 
 @pytest.fixture(scope="module")
 def systems() -> dict[str, dict[str, Any]]:
-    fitted = {"plain": plain_system(), **other_systems()}
+    fitted = {"plain": plain_system(), **{name: fit() for name, fit in other_systems().items()}}
     assert list(fitted) == SYSTEMS
     return fitted
 
