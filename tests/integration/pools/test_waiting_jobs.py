@@ -19,7 +19,7 @@ WAIT_SECONDS = 60
 def test_an_idle_pool_begins_a_job_at_its_time_and_a_chain_step_by_step(
     ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    first = start_pool(concurrency=1)
+    first = start_pool(concurrency=1, CORNERMAN_LEASE_SECONDS="1")
     begin = datetime.fromtimestamp(ledger.server.time() + 1, UTC)
     ledger.submit(CheckHealth(nonce="timed"), key="timed", not_before=begin)
     outcome = ledger.wait("timed", WAIT_SECONDS)
@@ -32,7 +32,7 @@ def test_an_idle_pool_begins_a_job_at_its_time_and_a_chain_step_by_step(
     ledger.chains.submit("nightly", jobs)
     until(lambda: ledger.status("nightly/2").state is JobState.RUNNING)
     first.stop(signal.SIGKILL)
-    start_pool(concurrency=1)
+    start_pool(concurrency=1, CORNERMAN_LEASE_SECONDS="1")
     ledger.wait("nightly/3", WAIT_SECONDS)
     chain = ledger.chains.status("nightly")
     assert chain.state is ChainState.SUCCEEDED
