@@ -53,7 +53,7 @@ def test_a_durable_submission_survives_and_another_does_not(ledger: Ledger, serv
 def test_an_outcome_that_was_seen_survives_and_a_prepared_one_may_not(ledger: Ledger, server: CutServer) -> None:
     ledger.outcome_confirmation.set_durability()
     sync(ledger, "always")
-    first, second = (ledger.submit(CheckHealth(nonce=nonce), durable=True).job_id for nonce in "ab")
+    first, second = (ledger.submit(CheckHealth(nonce=nonce)).job_id for nonce in "ab")
     claims = ledger.claim("predict", "n#1/1", limit=2)
     sync(ledger, "everysec")
     assert ledger.settle(claims[0], REPORT)
@@ -64,7 +64,6 @@ def test_an_outcome_that_was_seen_survives_and_a_prepared_one_may_not(ledger: Le
     assert ledger.outcome(second) is None
     with server.without_power():
         pass
-    sync(ledger, "always")
     ledger.outcome_confirmation.confirm()
     assert ledger.outcome(first) == seen
     assert ledger.status(second).state in (JobState.QUEUED, JobState.RUNNING), "it runs again"
