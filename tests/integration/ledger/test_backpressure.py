@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -322,20 +323,30 @@ def test_a_full_server_refuses_new_jobs_and_lets_accepted_ones_end(small: Ledger
     mark_only.close()
 
 
+@contextmanager
+def synced_at_once(ledger: Ledger, **settings: Any) -> Iterator[Ledger]:
+    """Yield the same ledger with a file that is synced at each write, so that a durable submit need not wait."""
+    ledger.server.execute("CONFIG", "SET", "appendfsync", "always")
+    opened = Ledger.connect(LedgerSettings(**{**ledger.settings.__dict__, "appendfsync": "always", **settings}))
+    yield opened
+    opened.close()
+
+
 def test_a_durable_submit_to_a_full_server_is_refused_alike(small: Ledger) -> None:
-    settings = LedgerSettings(**{**small.settings.__dict__, "max_memory_fraction": 100.0})
     small.server.execute("CONFIG", "SET", "maxmemory", 1_000_000)
-    ledger = Ledger.connect(settings)
-    with pytest.raises(JobRefusedError, match="out of memory"):
+    with (
+        synced_at_once(small, max_memory_fraction=100.0) as ledger,
+        pytest.raises(JobRefusedError, match="out of memory"),
+    ):
         ledger.submit(CheckHealth(), durable=True)
-    ledger.close()
 
 
 def test_a_durable_submit_of_what_is_known_is_answered_by_a_full_server(small: Ledger) -> None:
     small.server.execute("CONFIG", "SET", "appendonly", "yes")
-    assert small.submit(CheckHealth(), durable=True).created
-    small.server.execute("CONFIG", "SET", "maxmemory", 1_000_000)
-    receipt = small.submit(CheckHealth(), durable=True)
+    with synced_at_once(small) as ledger:
+        assert ledger.submit(CheckHealth(), durable=True).created
+        small.server.execute("CONFIG", "SET", "maxmemory", 1_000_000)
+        receipt = ledger.submit(CheckHealth(), durable=True)
     assert (receipt.created, receipt.durable) == (False, True)
     assert refusal(small, health(1)).code is FailureCode.MEMORY_LIMIT_EXCEEDED
 
