@@ -20,16 +20,16 @@ ZONES = (
 
 def _transitions(zone: str) -> list[datetime]:
     """Return when the clocks of a zone are changed in 2026 and 2027."""
-    found, at, hour = [], datetime(2026, 1, 1, tzinfo=UTC), timedelta(hours=1)
+    found, at, day = [], datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=1)
     while at.year < 2028:
-        if at.astimezone(ZoneInfo(zone)).utcoffset() != (at + hour).astimezone(ZoneInfo(zone)).utcoffset():
-            low, high = at, at + hour
+        if at.astimezone(ZoneInfo(zone)).utcoffset() != (at + day).astimezone(ZoneInfo(zone)).utcoffset():
+            low, high = at, at + day
             while high - low > timedelta(minutes=1):
                 middle = low + (high - low) / 2
                 same = middle.astimezone(ZoneInfo(zone)).utcoffset() == low.astimezone(ZoneInfo(zone)).utcoffset()
                 low, high = (middle, high) if same else (low, middle)
             found.append(high.replace(second=0, microsecond=0))
-        at += hour
+        at += day
     return found
 
 
