@@ -41,7 +41,7 @@ def models() -> list[RandomForestClassifier]:
 def _grown(n: int = 600, seed: int = 1, params: ForestParams = _PARAMS) -> FlatForests:
     X = _rows(n)
     cuts = _cuts(X)
-    won = (np.nan_to_num(X[:, 0]) + np.isnan(X[:, 5]) > 0.5).astype(np.int8)
+    won = (np.nan_to_num(X[:, 0]) + np.isnan(X[:, 5]) > 0.5).astype(float)
     seeds = np.random.SeedSequence(seed).generate_state(params.trees, np.uint64)
     return grow_forest(cuts, cuts.encode_for_training(X), won, np.ones(n, dtype=np.int64), params, seeds)
 
@@ -125,9 +125,10 @@ def test_forests_are_as_good_as_those_of_scikit_learn() -> None:
     """On coded rows, mean log loss of ten forests each; a forest's own varies by about 0.003 over seeds."""
     X = _rows(3000, missing=0.05)
     chance = 1 / (1 + np.exp(-1.5 * np.nan_to_num(X[:, 0] + X[:, 1] * X[:, 2]) - np.isnan(X[:, 5])))
-    won = (np.random.default_rng(4).random(3000) < chance).astype(np.int8)
+    won = (np.random.default_rng(4).random(3000) < chance).astype(float)
     cuts = _cuts(X)
     codes = cuts.encode_for_training(X)
+    known = np.asfortranarray(codes[:2000])  # as in a training
     coded = np.where(codes == cuts.missing_code, np.nan, codes.astype(float))
     past, rest = slice(0, 2000), slice(2000, None)
     params = ForestParams(trees=30, min_samples_leaf=5)
@@ -138,7 +139,7 @@ def test_forests_are_as_good_as_those_of_scikit_learn() -> None:
     ours, theirs = [], []
     for seed in range(10):
         seeds = np.random.SeedSequence(seed).generate_state(params.trees, np.uint64)
-        forest = grow_forest(cuts, codes[past], won[past], np.ones(2000, dtype=np.int64), params, seeds)
+        forest = grow_forest(cuts, known, won[past], np.ones(2000, dtype=np.int64), params, seeds)
         ours.append(loss(forest.predict_replicas(X[rest])[0]))
         model = RandomForestClassifier(params.trees, max_depth=10, min_samples_leaf=5, random_state=seed)
         theirs.append(loss(model.fit(coded[past], won[past]).predict_proba(coded[rest])[:, 1]))
@@ -155,13 +156,14 @@ def test_leaves_keep_their_size_and_trees_their_depth() -> None:
 def test_a_weight_counts_as_so_many_rows_and_none_as_no_row() -> None:
     X = _rows(400)
     cuts = _cuts(X)
-    codes, won = cuts.encode_for_training(X), (X[:, 3] > 0).astype(np.int8)
+    codes, won = cuts.encode_for_training(X), (X[:, 3] > 0).astype(float)
     seeds = np.arange(3, dtype=np.uint64)
     weight = np.arange(400) % 3
     some = grow_forest(cuts, codes, won, weight, _PARAMS, seeds)
     kept = weight > 0
+    others = np.asfortranarray(codes[kept])
     np.testing.assert_array_equal(
-        some.trees.nodes, grow_forest(cuts, codes[kept], won[kept], weight[kept], _PARAMS, seeds).trees.nodes
+        some.trees.nodes, grow_forest(cuts, others, won[kept], weight[kept], _PARAMS, seeds).trees.nodes
     )
     with pytest.raises(ValidationError, match="all weights are 0"):
         grow_forest(cuts, codes, won, np.zeros(400, dtype=np.int64), _PARAMS, seeds)

@@ -42,8 +42,8 @@ def test_a_swap_of_the_sides_swaps_the_ratings_to_the_bit() -> None:
     swapped = replace(
         observed,
         fighters=observed.fighters[:, ::-1],
-        value=observed.value[:, ::-1],
-        weight=observed.weight[:, ::-1],
+        value=observed.value[:, ::-1].copy(),
+        weight=observed.weight[:, ::-1].copy(),
     )
     (before, after), (turned, others) = (run_skill_ratings(each, FIGHTERS) for each in (observed, swapped))
     np.testing.assert_array_equal(turned[:, ::-1], before)
