@@ -48,8 +48,8 @@ Processes = Callable[[], Sequence[psutil.Process]]
 
 
 def measure(*, seconds: float = 10.0, windows: int = 3, answers: int = 3) -> list[Row]:
-    """Measure windows of this length, and answers after as long a silence."""
-    return [*measure_processor(seconds, windows), *measure_answers(seconds, answers)]
+    """Measure windows of this length, and answers after as long a silence, unless there are to be none."""
+    return [*measure_processor(seconds, windows), *(measure_answers(seconds, answers) if answers else ())]
 
 
 def measure_processor(seconds: float, windows: int) -> list[Row]:
@@ -206,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="length of a window, and of a silence")
     parser.add_argument("--windows", type=int, default=1)
-    parser.add_argument("--answers", type=int, default=5)
+    parser.add_argument("--answers", type=int, default=5, help="0: measure no answers")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
     rows = measure(seconds=given.seconds, windows=given.windows, answers=given.answers)
