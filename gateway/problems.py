@@ -24,7 +24,8 @@ from ledger.contracts.failures import (
     UnknownJobError,
     WaitTimeoutError,
 )
-from ledger.jobs.outcome_reader import OutcomesMissedError, UnreadableOutcomeError
+from ledger.jobs.outcome_reader import OutcomesMissedError
+from ledger.jobs.outcome_records import UnreadableOutcomeError
 from ledger.operations.control_store import ControlConflictError
 
 PROBLEM_TYPE = "application/problem+json"

@@ -10,13 +10,8 @@ from ledger.contracts.job_state import Durability, JobStatus, Outcome, OutcomeDo
 from ledger.contracts.reports import Report
 from ledger.jobs.conditions import SubmitConditions
 from ledger.jobs.job_entries import JobInput
-from ledger.jobs.outcome_reader import (
-    OutcomeExchanges,
-    OutcomePage,
-    OutcomesMissedError,
-    decode_document,
-    decode_outcome,
-)
+from ledger.jobs.outcome_reader import OutcomeExchanges, OutcomePage, OutcomesMissedError
+from ledger.jobs.outcome_records import decode_document, decode_outcome
 from ledger.jobs.submission import SubmissionExchanges
 from ledger.operations.sessions import AsyncSessions
 from ledger.operations.tokens import AsyncTokens

@@ -24,7 +24,7 @@ from ledger.contracts.job_reports.bets_report import BetsReport
 from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import ReviewBets
 from ledger.jobs.job_index import JobQuery, JobSummary
-from ledger.jobs.outcome_reader import UnreadableOutcomeError
+from ledger.jobs.outcome_records import UnreadableOutcomeError
 from ledger.ledger import Ledger
 from producer.output.bet_review.charts import line_chart
 from producer.output.bet_review.review_tables import range_text, review_tables_by_subject

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from ledger.archive.records import with_archived
 from ledger.contracts.job_state import JobState, Outcome
-from ledger.jobs.outcome_reader import OutcomeReader, UnreadableOutcomeError
+from ledger.jobs.outcome_reader import OutcomeReader
+from ledger.jobs.outcome_records import UnreadableOutcomeError
 from ledger.server.base_server import to_datetime
 from ledger.server.server import Server
 

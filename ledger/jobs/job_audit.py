@@ -25,7 +25,7 @@ from ledger.jobs.job_index import (
     JobSummary,
     summary_of,
 )
-from ledger.jobs.outcome_reader import OUTCOME_FIELDS, decode_document
+from ledger.jobs.outcome_records import OUTCOME_FIELDS, decode_document
 from ledger.server.server import Server, to_datetime
 from ledger.server.stream_ranges import stream_between
 

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from ledger.contracts.job_state import JobState
 from ledger.contracts.schedules import RunState, ScheduleRun
-from ledger.jobs.outcome_reader import OutcomeReader, UnreadableOutcomeError
+from ledger.jobs.outcome_reader import OutcomeReader
+from ledger.jobs.outcome_records import UnreadableOutcomeError
 
 _WITHOUT_REPORT: dict[JobState, RunState] = {
     JobState.FAILED: "failed",

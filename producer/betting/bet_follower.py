@@ -23,7 +23,8 @@ from ledger.contracts.failures import JobArchivedError, LedgerUnavailableError, 
 from ledger.contracts.job_state import Outcome
 from ledger.contracts.jobs import PredictCard
 from ledger.contracts.reports import CardReport, FightReport
-from ledger.jobs.outcome_reader import OutcomesMissedError, UnreadableOutcomeError
+from ledger.jobs.outcome_reader import OutcomesMissedError
+from ledger.jobs.outcome_records import UnreadableOutcomeError
 from ledger.ledger import Ledger
 from producer.betting.bet_requests import bet_on_answer
 

@@ -21,7 +21,8 @@ from ledger.contracts.failures import (
 from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
-from ledger.jobs.outcome_reader import OutcomesMissedError, UnreadableOutcomeError
+from ledger.jobs.outcome_reader import OutcomesMissedError
+from ledger.jobs.outcome_records import UnreadableOutcomeError
 from ledger.ledger import Claim, Ledger, LedgerSettings
 from producer.cli.main import main
 from producer.client import Client
