@@ -4,7 +4,7 @@ from rich.console import Console
 
 from ledger.contracts.job_reports.judgement_report import JudgementReport
 from producer.output.report_tables import report_tables
-from tests.unit.ledger.test_golden import REPORTS
+from tests.support.golden_reports import REPORTS
 
 
 def test_every_figure_of_a_judgement_is_shown() -> None:
