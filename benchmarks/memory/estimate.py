@@ -3,10 +3,10 @@
     python -m benchmarks.memory.estimate            print estimates and peaks
     python -m benchmarks.memory.estimate --fit      also print the best coefficients for the engine's memory estimate
 
-Every size runs in a fresh process, through the functions that a pool calls. The peak is the kernel's VmHWM, reset
-before the work, minus the memory after the import of the engine. Trainings read simulated fight logs and matrices of
-random numbers; predictions use models of such trainings. Takes minutes on two cores. Linux only. The exit code is 1 if
-an estimate differs from its peak by more than 25%.
+Every size runs through the functions that a pool calls, in a fresh process that has imported what a pool's child does.
+The peak is the kernel's VmHWM, reset before the work, minus the memory after the imports. Trainings read simulated
+fight logs and matrices of random numbers; predictions use models of such trainings. Takes minutes on two cores. Linux
+only. The exit code is 1 if an estimate differs from its peak by more than 25%.
 """
 
 from __future__ import annotations
@@ -60,6 +60,15 @@ TRAININGS: tuple[tuple[int, int | None, int, int], ...] = (
 )
 MODELS = (20, 100, 200)  # replicas
 CARDS = (1, 12, 64)  # fights
+
+
+_CHILD = """
+import sys
+from workers.jobs.registry import HANDLERS, import_handler
+import_handler(sys.argv[1], HANDLERS)
+from benchmarks.memory.estimate import main
+main(["--measure", sys.argv[2]])
+"""
 
 
 @dataclass(frozen=True)
@@ -185,7 +194,8 @@ def only_model(folder: Path) -> Path:
 
 def run_in_child(request: dict[str, Any]) -> float:
     """Run a grid cell in a fresh process and return its growth in MiB."""
-    command = [sys.executable, "-m", "benchmarks.memory.estimate", "--measure", json.dumps(request)]
+    kind = "train_ensemble" if request["what"] == "train" else "predict_card"
+    command = [sys.executable, "-c", _CHILD, kind, json.dumps(request)]
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
     return float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
 
