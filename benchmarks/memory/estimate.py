@@ -17,7 +17,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -249,11 +249,21 @@ def _train(data: Path, columns: int | None, replicas: int, threads: int, models:
     return Measured(size, memory_estimate.training_mb(size), run_in_child(request))
 
 
-def fit(found: Iterable[Measured], terms: Callable[..., tuple[float, ...]]) -> list[float]:
-    """Return the nonnegative coefficients that minimise the squared relative errors."""
-    rows = [(np.array(terms(one.size)) / one.peak_mb) for one in found]
-    coefficients, _ = nnls(np.array(rows), np.ones(len(rows)))
-    return [float(f"{value:.3g}") for value in coefficients]
+def fit(
+    found: Sequence[Measured], terms: Callable[..., tuple[float, ...]], present: Sequence[float]
+) -> tuple[float, ...]:
+    """Return the nonnegative coefficients that minimise the squared relative errors.
+
+    A term that is the same for all sizes cannot be told from the first, the libraries: it keeps its present one.
+    """
+    rows = np.array([terms(one.size) for one in found])
+    peaks_mb = np.array([one.peak_mb for one in found])
+    varies = (rows != rows[0]).any(axis=0)
+    varies[0] = True
+    coefficients = np.array(present)
+    rest_mb = peaks_mb - rows[:, ~varies] @ coefficients[~varies]
+    coefficients[varies], _ = nnls(rows[:, varies] / peaks_mb[:, None], rest_mb / peaks_mb)
+    return tuple(float(f"{value:.3g}") for value in coefficients)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -269,9 +279,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         _compile(Path(folder))
-        for kind, measure, terms in (
-            ("training", measure_trainings, memory_estimate.training_terms),
-            ("answer", measure_answers, memory_estimate.prediction_terms),
+        for kind, measure, terms, present in (
+            (
+                "training",
+                measure_trainings,
+                memory_estimate.training_terms,
+                memory_estimate.TRAINING_COEFFICIENTS,
+            ),
+            (
+                "prediction",
+                measure_answers,
+                memory_estimate.prediction_terms,
+                memory_estimate.PREDICTION_COEFFICIENTS,
+            ),
         ):
             found = []
             for one in measure(Path(folder)):
@@ -281,7 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             report[kind] = {
                 "grid": [asdict(one) | {"difference": one.difference} for one in found],
                 "worst": max(abs(one.difference) for one in found),
-                "coefficients": fit(found, terms),
+                "coefficients": fit(found, terms, present),
             }
     if given.json:
         print(json.dumps(report, indent=2))
@@ -289,7 +309,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for kind, figures in report.items():
         print(f"{kind}: the largest error of an estimate is {figures['worst']:.0%} of the peak")
         if given.fit:
-            print(f"{kind.upper()}_COEFFICIENTS = {tuple(figures['coefficients'])}")
+            print(f"{kind.upper()}_COEFFICIENTS = {figures['coefficients']}")
     return int(any(kind["worst"] > TOLERANCE for kind in report.values()))
 
 
