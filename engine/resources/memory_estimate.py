@@ -63,8 +63,8 @@ class PredictionSize:
 
 
 # As `python -m benchmarks.memory.estimate --fit` printed them, in the order of `training_terms` and `prediction_terms`.
-TRAINING_COEFFICIENTS = (67.1, 0.0049, 5.18e-05, 1.44e-05, 0.102)
-PREDICTION_COEFFICIENTS = (53.4, 0.932, 8.46e-05)
+TRAINING_COEFFICIENTS = (66.7, 0.0, 3.55e-05, 1.28e-05, 0.102)
+PREDICTION_COEFFICIENTS = (5.26, 0.962, 8.25e-05)
 
 
 def training_terms(size: TrainingSize) -> tuple[float, ...]:
