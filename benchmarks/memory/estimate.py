@@ -254,7 +254,7 @@ def fit(
 ) -> tuple[float, ...]:
     """Return the nonnegative coefficients that minimise the squared relative errors.
 
-    A term that is the same for all sizes is not identified beside the first, the libraries: it keeps its present one.
+    A term that is the same for all sizes keeps its present coefficient: only its sum with the first could be fitted.
     """
     rows = np.array([terms(one.size) for one in found])
     peaks_mb = np.array([one.peak_mb for one in found])
