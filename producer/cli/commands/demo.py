@@ -34,12 +34,13 @@ from producer.polling import CardSubmission
 from producer.season.season_run import SeasonRun
 from producer.season.summary import SeasonSummary, summarise
 from producer.service.demo_data import LEAGUE_FIGHTS, DemoData, FeedBody, held_back_data, simulated_data
+from producer.service.engine_compilation import engine_compilation
 from producer.service.page_pictures import find_browser, take_pictures
 from producer.service.service_process import pool_command, require_modules
 from producer.service.temporary_service import TemporaryService, gateway_url, temporary_service
 from producer.settings import make_data_folder
 
-# Small enough to train in three minutes on two cores, large enough for meaningful members and intervals. Train a model
+# Small enough to train in a quarter of a minute on two cores, large enough for meaningful members and intervals. Train a model
 # for betting with the defaults of `train`.
 TRAINING: dict[str, Any] = {
     "bootstrap_samples": 40,
@@ -119,7 +120,8 @@ def demo(
         make_data_folder()  # so that an error shows now and not after the training
     # Make SIGTERM unwind the stack as Ctrl-C does. Without it the service would still stop, when its stdin closes.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="cornerman-demo-") as name:
+    # A first training would compile one loop after the other on one core. Here it is done by the time the pools are up.
+    with tempfile.TemporaryDirectory(prefix="cornerman-demo-") as name, engine_compilation() as compilation:
         folder = Path(name)
         if data is None:
             console.note("Simulating a league with known probabilities ...")
@@ -129,6 +131,7 @@ def demo(
         console.note("Starting an embedded Valkey and the worker pools ...")
         http = _has_gateway()
         with temporary_service(folder / "service", http=http) as service:
+            compilation.wait()
             training = _train(service, console, demo_data, seed, replicas)
             cards_by_job: dict[str, PredictCard] = {}
             entries = [
