@@ -40,7 +40,7 @@ from producer.service.service_process import pool_command, require_modules
 from producer.service.temporary_service import TemporaryService, gateway_url, temporary_service
 from producer.settings import make_data_folder
 
-# Small enough to train in a quarter of a minute on two cores, large enough for meaningful members and intervals. Train a model
+# Small enough to train within a minute on two cores, large enough for meaningful members and intervals. Train a model
 # for betting with the defaults of `train`.
 TRAINING: dict[str, Any] = {
     "bootstrap_samples": 40,
