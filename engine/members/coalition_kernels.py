@@ -215,7 +215,8 @@ def _take_linear_units(hidden: Array, weights: Array, linear: Array, used: Array
         elif most > 0.0:
             for place in range(k + 1):
                 hidden[place, mixed] = hidden[place, unit]
-            used[mixed] = weights[unit]
+            for output in range(weights.shape[1]):
+                used[mixed, output] = weights[unit, output]
             mixed += 1
     return mixed
 
@@ -256,7 +257,8 @@ def _take_active_units(
         if most > 0.0:
             for coalition in range(sums.shape[1]):
                 signal[active, coalition] = value + sums[unit, coalition]
-            active_weights[active] = weights[unit]
+            for output in range(weights.shape[1]):
+                active_weights[active, output] = weights[unit, output]
             active += 1
     return active
 
