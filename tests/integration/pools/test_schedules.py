@@ -81,7 +81,8 @@ def test_each_slot_is_submitted_once_by_pools_that_are_killed(
         count = len(submitted(operator))
         back = datetime.fromtimestamp(operator.server.time(), UTC)
         assert submitted(operator)[-1].slot > back
-        until(lambda: datetime.fromtimestamp(operator.server.time(), UTC) > back + timedelta(seconds=7))
+        # Each pool looks at least every second, see `short_pauses`.
+        until(lambda: datetime.fromtimestamp(operator.server.time(), UTC) > back + timedelta(seconds=3))
         assert len(submitted(operator)) == count
 
     runs = submitted(operator)
