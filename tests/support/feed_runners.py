@@ -150,4 +150,6 @@ def running_loop(
             writer.stopping.set()
             for client in clients:
                 client.cancel()
+            with writer.writing:  # as a runner ends
+                writer.leadership.stop()
             thread.join(STOP_SECONDS)
