@@ -155,7 +155,7 @@ def _memory(models: Models) -> Row:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table or the document."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.split("\n")[0])
-    parser.add_argument("--models", type=Path, required=True, help="output folder of benchmarks.engine_train")
+    parser.add_argument("--models", type=Path, required=True, help="output folder of benchmarks.engine.train")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args(arguments)
     about = json.loads((options.models / "models.json").read_text())
