@@ -103,7 +103,7 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Course:
     with ExitStack() as stack:
         # This caller is of the newer version, and its jobs have limits of their own.
         stack.enter_context(patch("ledger.contracts.codec._job_decoder", newer_job_decoder))
-        stack.enter_context(patch("ledger.jobs.submission.time_limit_seconds", limit_seconds))
+        stack.enter_context(patch("ledger.jobs.job_entries.time_limit_seconds", limit_seconds))
         server = stack.enter_context(Server(folder / "server", NAMESPACE))
         settings = LedgerSettings(
             namespace=NAMESPACE,
