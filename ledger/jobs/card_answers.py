@@ -1,8 +1,11 @@
-"""Cards by the day of their event, and the answers that each has had: all jobs of one card, newest first."""
+"""Cards by the day of their event, and the answers that each has had: all jobs of one card, newest first.
+
+Of two jobs of one millisecond the one that superseded the other is the newer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -68,8 +71,9 @@ class CardAnswers:
     def newest(self, card_ids: Sequence[str]) -> list[list[CardAnswer]]:
         """Return for each card its newest job, and the newest with a report if that is another and not far back."""
         ids = self._newest_ids(card_ids)
-        states = dict(zip((job_id for each in ids for job_id in each), self._states(ids), strict=True))
-        wanted = [_wanted(each, states) for each in ids]
+        flat = [job_id for each in ids for job_id in each]
+        records = dict(zip(flat, self._records(flat), strict=True))
+        wanted = [_wanted(each, records) for each in ids]
         answers = {answer.job_id: answer for answer in self._read([job_id for each in wanted for job_id in each])}
         return [[answers[job_id] for job_id in each if job_id in answers] for each in wanted]
 
@@ -77,7 +81,8 @@ class CardAnswers:
         """Return the jobs of a card, newest first, at most `limit` and MAX_ANSWERS."""
         last = min(limit, MAX_ANSWERS) - 1
         ids = self._server.execute("ZREVRANGE", self._index(card_id), 0, last)
-        return self._read([job_id.decode() for job_id in ids])
+        answers = self._read([job_id.decode() for job_id in ids])
+        return sorted(answers, key=lambda answer: (answer.submitted_at, answer.superseded_by is None), reverse=True)
 
     def count(self, card_id: str) -> int:
         """Return the number of the jobs of a card."""
@@ -111,9 +116,6 @@ class CardAnswers:
             return []
         replies = self._server.transaction(*(("ZREVRANGE", self._index(name), 0, _NEWEST - 1) for name in card_ids))
         return [[job_id.decode() for job_id in reply] for reply in replies]
-
-    def _states(self, ids: Sequence[Sequence[str]]) -> list[bytes | None]:
-        return [state for state, *_ in self._records([job_id for each in ids for job_id in each])]
 
     def _records(self, job_ids: Sequence[str]) -> list[list[bytes | None]]:
         if not job_ids:
@@ -150,10 +152,15 @@ class CardAnswers:
         return self._server.key("index", "card", card_id)
 
 
-def _wanted(job_ids: Sequence[str], states: dict[str, bytes | None]) -> list[str]:
+def _wanted(job_ids: Sequence[str], records: Mapping[str, Sequence[bytes | None]]) -> list[str]:
     """Return the newest job of a card, and the newest that succeeded."""
-    known = [job_id for job_id in job_ids if states[job_id] is not None]
-    succeeded = [job_id for job_id in known if states[job_id] == b"succeeded"]
+
+    def age(job_id: str) -> tuple[int, bool]:
+        _, submitted, superseded_by = records[job_id]
+        return int(submitted or 0), not superseded_by
+
+    known = sorted((job_id for job_id in job_ids if records[job_id][0] is not None), key=age, reverse=True)
+    succeeded = [job_id for job_id in known if records[job_id][0] == b"succeeded"]
     return list(dict.fromkeys([*known[:1], *succeeded[:1]]))
 
 

@@ -75,6 +75,14 @@ def test_the_list_has_the_newest_job_and_the_newest_answer(ledger: Ledger) -> No
     assert ledger.card_answers.newest([]) == []
 
 
+def test_of_one_millisecond_the_job_that_superseded_the_other_is_the_newer(ledger: Ledger) -> None:
+    keys = ["z", "a"]  # against their order
+    ledger.submit_many([card("main", price=price) for price in (2.0, 2.1)], keys=keys, supersede=True)
+    assert [answer.job_id for answer in ledger.card_answers.of_card("main")] == ["a", "z"]
+    settle(ledger, "main")
+    assert [answer.job_id for answer in ledger.card_answers.newest(["main"])[0]] == ["a"]
+
+
 def test_a_changed_start_moves_the_card(ledger: Ledger) -> None:
     submit(ledger, card("night"))
     submit(ledger, card("night", start=START + timedelta(hours=2)))
