@@ -29,7 +29,7 @@ def examples() -> Iterator[Any]:
                 yield pytest.param(method, path, example["value"], operation["responses"], id=f"{path} {name}")
 
 
-@pytest.mark.parametrize(("method", "path", "value", "responses"), examples())
+@pytest.mark.parametrize(("method", "path", "value", "responses"), [*examples()])
 def test_an_example_is_accepted(
     method: str, path: str, value: Any, responses: dict[str, Any], http: httpx.Client, gateway_ledger: Ledger
 ) -> None:
