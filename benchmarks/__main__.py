@@ -89,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
     parser.add_argument("--only", choices=SUBJECTS, action="append", help="measure one subject; repeatable")
     options = parser.parse_args(arguments)
+    # Without their byte code the processes that are measured would compile the files of this tree each time.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     found: dict[str, list[Row]] = {}
     for subject in options.only or SUBJECTS:
         started = time.monotonic()
