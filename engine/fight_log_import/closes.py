@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from engine.data.fight_log_plausibility import MAX_IMPLIED_TOTAL, MIN_IMPLIED_TOTAL
 from engine.fight_log_import.changes import CellChange
 from engine.fight_log_import.links import LinkTable
-from engine.fight_log_import.merge import SIDES, LogRecords
+from engine.fight_log_import.merging.merge_records import LogRecords
+from engine.fight_log_import.merging.source_merge import SIDES
 from engine.fight_log_import.name_index import first_side
 from engine.fight_log_import.score_feed import SOURCE
 from engine.fight_log_import.source_tables import as_cell, is_missing

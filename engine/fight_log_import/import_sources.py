@@ -25,7 +25,8 @@ from engine.fight_log_import.changes import CHANGES_FILE, CellChange, read_chang
 from engine.fight_log_import.closes import CloseOf, attach_closes
 from engine.fight_log_import.detection import SourceFormat, detect
 from engine.fight_log_import.links import LINKS_FILE, NEW, Link, LinkTable, read_links, write_links
-from engine.fight_log_import.merge import LogRecords, Merged, OpenCase, merge_source
+from engine.fight_log_import.merging.merge_records import LogRecords, Merged, OpenCase
+from engine.fight_log_import.merging.merge_source import merge_source
 from engine.fight_log_import.source_rows import ImportFault, Place
 from engine.fight_log_import.source_tables import RANKS, CleanSource, RowFaults, SourceTables, clean_source
 from engine.fight_log_import.source_tables import TABLES as COLUMNS

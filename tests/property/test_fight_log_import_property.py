@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from engine.data.fight_log import FightLog
 from engine.fight_log_import.detection import detect
 from engine.fight_log_import.links import LinkTable, write_links
-from engine.fight_log_import.merge import LogRecords, merge_source
+from engine.fight_log_import.merging.merge_records import LogRecords
+from engine.fight_log_import.merging.merge_source import merge_source
 from engine.fight_log_import.source_tables import CleanSource, as_cell, clean_source
 from tests.support.fight_exports import as_exported, write_ufcstats
 from tests.support.small_models import small_league
