@@ -17,7 +17,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.arrays import Floats
-from engine.market.consensus import BookmakerQuote, add_margin, consensus
+from engine.market.consensus import consensus
+from engine.market.devigging import add_margin
+from engine.market.quotes import BookmakerQuote
 from engine.simulation.bookmakers import BOOKMAKER_OVERROUNDS
 from engine.statistics.complements import logit_to_probability
 

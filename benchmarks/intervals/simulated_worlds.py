@@ -28,7 +28,7 @@ from scipy.special import expit
 
 from engine.data.feature_matrix import TrainingMatrix
 from engine.data.features import MODEL_COLUMNS, build_matrix
-from engine.market.consensus import add_margin
+from engine.market.devigging import add_margin
 from engine.simulation.league import LeagueConfig, simulate_league
 from engine.statistics.calibration import log_loss
 

@@ -16,7 +16,7 @@ from engine.data.declared_records import debut_strengths, declared_records
 from engine.data.fight_log import FightLog
 from engine.data.fighter_state import FightArrays, accumulate_states
 from engine.data.side_features import base_features, biographies, fill_biographies, scaled_differences
-from engine.market.consensus import devig
+from engine.market.devigging import devig
 from engine.ratings.rating_filter import RatedFights, Ratings, run_rating_filter
 
 RATING_COLUMNS = ("diff_rating", "diff_results_rating")

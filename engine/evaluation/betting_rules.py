@@ -26,7 +26,7 @@ from engine.arrays import Floats
 from engine.evaluation.walk_forward import LEVELS, bound_column
 from engine.market.bet_decision import BettingRules
 from engine.market.closing_line import closing_line_value
-from engine.market.consensus import devig
+from engine.market.devigging import devig
 from engine.model.prediction import UNCERTAINTY_LEVEL
 from engine.statistics.scores import Estimate, clustered_mean
 

@@ -47,7 +47,7 @@ from engine.errors import ValidationError
 from engine.evaluation.baseline import rating_forecast, ridge_forecast
 from engine.evaluation.reanchored_forecasts import reanchored_forecasts
 from engine.intervals.half_widths import MIN_PRICED_FIGHTS
-from engine.market.consensus import devig
+from engine.market.devigging import devig
 from engine.model.prediction import FightPrediction
 from engine.model.trained_ensemble import Ensemble
 from engine.statistics.calibration import fit_logistic

@@ -4,7 +4,7 @@ A bet must pay at the *lower bound* of the chosen fighter's interval, not at the
 positive point estimate loses money even with an unbiased model, because the largest edges are the largest errors. Both
 fighters are treated alike: swapping the two sides swaps the answer, to the bit.
 
-Not covered: the source of the interval, the screening of quotes (`engine.market.consensus`), and the placing of bets.
+Not covered: the source of the interval, the screening of quotes (`engine.market.quotes`), and the placing of bets.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.errors import ValidationError
-from engine.market.consensus import BestPrice, NoMarketReason
+from engine.market.consensus import BestPrice
+from engine.market.quotes import NoMarketReason
 
 
 class BetAction(StrEnum):

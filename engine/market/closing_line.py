@@ -2,7 +2,7 @@
 
 The closing price holds more information than any earlier one, so beating it separates skill from luck in far fewer bets
 than profit does. It is known only after the market has closed and is never part of a decision. The close is de-vigged
-first (`engine.market.consensus.devig`): against its raw prices every bet would look better by the bookmaker's margin.
+first (`engine.market.devigging.devig`): against its raw prices every bet would look better by the bookmaker's margin.
 """
 
 from __future__ import annotations

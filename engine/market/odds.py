@@ -6,6 +6,7 @@ The engine computes with decimal prices: the return per unit staked, stake inclu
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -104,6 +105,13 @@ def overround(prices: ArrayLike) -> Floats:
     """Return the sum of the implied probabilities over the last axis. Raises ValidationError."""
     total: Floats = np.sum(implied_probabilities(prices), axis=-1)
     return total
+
+
+def net_price(price: float, commission: float) -> float:
+    """Return a decimal price after commission on net winnings; without commission, exactly the price."""
+    if commission == 0.0 or not price > 1.0:
+        return price
+    return max(1.0 + (price - 1.0) * (1.0 - commission), math.nextafter(1.0, 2.0))
 
 
 def _checked(prices: ArrayLike) -> Floats:

@@ -8,8 +8,9 @@ import numpy as np
 from scipy.special import expit, logit
 
 from engine.arrays import Floats
-from engine.market.consensus import BookmakerQuote, add_margin
+from engine.market.devigging import add_margin
 from engine.market.odds import american_to_decimal, decimal_to_american
+from engine.market.quotes import BookmakerQuote
 
 BOOKMAKER_OVERROUNDS = {
     "Northgate": 1.030,

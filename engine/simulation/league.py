@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 from engine.arrays import Floats
 from engine.data.fight_log import FightLog, write_fight_log
 from engine.errors import ValidationError
-from engine.market.consensus import BookmakerQuote, devig
+from engine.market.devigging import devig
 from engine.market.odds import decimal_to_american
+from engine.market.quotes import BookmakerQuote
 from engine.simulation.bookmakers import draw_market_logit, draw_odds, draw_quotes
 from engine.simulation.debut_records import draw_records
 from engine.simulation.fighters import WEIGHT_CLASSES, SimulatedFighters, draw_fighters

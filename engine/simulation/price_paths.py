@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from engine.arrays import Floats
-from engine.market.consensus import add_margin
+from engine.market.devigging import add_margin
 from engine.market.odds import decimal_to_american
 from engine.simulation.bookmakers import BOOKMAKER_OVERROUNDS
 

@@ -15,7 +15,8 @@ from engine.market.bet_decision import (
     kelly_stake,
     scale_stakes,
 )
-from engine.market.consensus import BestPrice, NoMarketReason
+from engine.market.consensus import BestPrice
+from engine.market.quotes import NoMarketReason
 
 SHARES = st.floats(0.0, 1.0)
 PRICES = st.floats(1.001, 1001.0)

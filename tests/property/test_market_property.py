@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.market.consensus import BookmakerQuote, DevigMethod, add_margin, consensus, devig, screen_quotes
+from engine.market.consensus import consensus
+from engine.market.devigging import DevigMethod, add_margin, devig
 from engine.market.odds import (
     american_to_decimal,
     decimal_to_american,
@@ -14,6 +15,7 @@ from engine.market.odds import (
     implied_probabilities,
     overround,
 )
+from engine.market.quotes import BookmakerQuote, screen_quotes
 
 PRICES = st.floats(1.001, 1001.0)
 METHODS = st.sampled_from(list(DevigMethod))

@@ -21,7 +21,7 @@ from engine.arrays import Floats
 from engine.data.feature_matrix_files import read_prediction_rows
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import ValidationError
-from engine.market.consensus import DevigMethod, devig
+from engine.market.devigging import DevigMethod, devig
 from engine.model.bundle import MANIFEST, open_bundle
 from engine.model.prediction import FightPrediction
 from engine.model.trained_ensemble import load_ensemble

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from engine.market.consensus import devig
+from engine.market.devigging import devig
 from ledger.contracts.bets import BetResult, PlacedBet
 from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.job_reports.bets_report import BetsReport, rules_digest

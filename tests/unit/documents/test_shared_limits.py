@@ -10,7 +10,7 @@ import pytest
 from engine.bootstrap import MIN_REPLICAS
 from engine.errors import ValidationError
 from engine.evaluation import plots
-from engine.market import consensus
+from engine.market import devigging, quotes
 from engine.market.odds import american_to_decimal
 from engine.model import unfinished_bundles
 from ledger import remote_folder
@@ -21,7 +21,7 @@ from producer.output.backtest_tables import FORECAST_NAMES
 
 
 def test_the_engine_turns_the_same_overrounds_away_as_the_producer() -> None:
-    assert (consensus.MIN_OVERROUND, consensus.MAX_OVERROUND) == (jobs.MIN_OVERROUND, jobs.MAX_OVERROUND)
+    assert (quotes.MIN_OVERROUND, quotes.MAX_OVERROUND) == (jobs.MIN_OVERROUND, jobs.MAX_OVERROUND)
 
 
 def test_unfinished_files_have_one_prefix_everywhere() -> None:
@@ -29,7 +29,7 @@ def test_unfinished_files_have_one_prefix_everywhere() -> None:
 
 
 def test_a_job_can_name_every_devig_method_of_the_engine() -> None:
-    assert set(get_args(jobs.DevigMethod)) == {method.value for method in consensus.DevigMethod}
+    assert set(get_args(jobs.DevigMethod)) == {method.value for method in devigging.DevigMethod}
 
 
 def test_plots_and_tables_name_the_forecasts_alike() -> None:

@@ -5,7 +5,7 @@ from math import log
 
 import pytest
 
-from engine.market.consensus import DevigMethod, devig
+from engine.market.devigging import DevigMethod, devig
 from ledger.contracts.job_state import JobState, Outcome
 from ledger.contracts.jobs import Quote
 from ledger.contracts.reports import CardReport, Decision, FighterAnswer, FightReport, Interval

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.errors import ValidationError
-from engine.market.consensus import BookmakerQuote, consensus, reject_contradicting, screen_quotes
+from engine.market.consensus import consensus, reject_contradicting
+from engine.market.quotes import BookmakerQuote, screen_quotes
 from ledger.contracts.jobs import Quote
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from engine.market.consensus import BookmakerQuote, consensus, reject_contradicting, screen_quotes
+from engine.market.consensus import consensus, reject_contradicting
+from engine.market.quotes import BookmakerQuote, screen_quotes
 from ledger.contracts.bets import PlacedBet
 from ledger.contracts.jobs import Quote
 from ledger.prices.archive import ArchiveUnavailableError, PriceArchive

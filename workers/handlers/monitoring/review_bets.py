@@ -13,7 +13,7 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from engine.market.closing_line import closing_line_value
-from engine.market.consensus import net_price
+from engine.market.odds import net_price
 from engine.statistics.bet_returns import ReturnOnStake, drawdown, holm, return_on_stake
 from engine.statistics.scores import clustered_mean, clustered_share
 from ledger.contracts.bets import BetMode, BetPlaced, BetSettled, BetVoided, PlacedBet

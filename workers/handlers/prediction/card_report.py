@@ -13,8 +13,8 @@ import msgspec
 from engine.ensemble import FightPrediction
 from engine.errors import EngineError
 from engine.market import bet_decision
-from engine.market.consensus import UNUSED_QUOTE_FAULTS
 from engine.market.consensus import MarketConsensus as Consensus
+from engine.market.quotes import UNUSED_QUOTE_FAULTS
 from engine.market.simultaneous_kelly import KellyBet
 from engine.statistics.complements import complement
 from ledger.contracts.jobs import Fight, PredictCard

@@ -7,16 +7,9 @@ from dataclasses import dataclass, replace
 
 from engine.ensemble import FightPrediction
 from engine.errors import EngineError
-from engine.market.consensus import (
-    BookmakerQuote,
-    DevigMethod,
-    MarketConsensus,
-    NoMarketReason,
-    ScreenedQuotes,
-    consensus,
-    reject_contradicting,
-    screen_quotes,
-)
+from engine.market.consensus import MarketConsensus, consensus, reject_contradicting
+from engine.market.devigging import DevigMethod
+from engine.market.quotes import BookmakerQuote, NoMarketReason, ScreenedQuotes, screen_quotes
 from engine.statistics.complements import complement
 from ledger.contracts.jobs import Fight
 from ledger.jobs.quote_age import QuoteWindow

@@ -8,7 +8,7 @@ from typing import Literal
 import structlog
 
 from engine.data.fighter_names import fight_key, fighter_name_key
-from engine.market.consensus import net_price
+from engine.market.odds import net_price
 from ledger.contracts.jobs import Fight, PredictCard
 from ledger.contracts.prediction_record import PredictionInterval, PredictionPage, PredictionRecord, PredictionRole
 from ledger.contracts.reports import CardReport, FighterAnswer, FightReport

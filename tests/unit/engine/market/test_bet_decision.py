@@ -15,7 +15,8 @@ from engine.market.bet_decision import (
     kelly_stake,
     scale_stakes,
 )
-from engine.market.consensus import BestPrice, NoMarketReason
+from engine.market.consensus import BestPrice
+from engine.market.quotes import NoMarketReason
 
 RULES = BettingRules()
 

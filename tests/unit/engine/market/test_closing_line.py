@@ -7,7 +7,7 @@ import pytest
 
 from engine.errors import ValidationError
 from engine.market.closing_line import closing_line_value
-from engine.market.consensus import devig
+from engine.market.devigging import devig
 
 
 @pytest.mark.parametrize(

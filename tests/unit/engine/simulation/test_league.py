@@ -12,8 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from engine.data.features import build_matrix
 from engine.data.fight_log import read_fight_log
 from engine.errors import ValidationError
-from engine.market.consensus import consensus, screen_quotes
+from engine.market.consensus import consensus
 from engine.market.odds import american_to_decimal
+from engine.market.quotes import screen_quotes
 from engine.simulation.fighters import draw_fighters, true_logit
 from engine.simulation.league import League, LeagueConfig, main, odds_feed, score_league, simulate_league
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.errors import ValidationError
-from engine.market.consensus import devig
+from engine.market.devigging import devig
 from engine.market.odds import american_to_decimal
 from engine.simulation.league import LeagueConfig, simulate_league
 from engine.simulation.price_paths import PriceMove

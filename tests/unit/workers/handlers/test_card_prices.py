@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import msgspec
 import pytest
 
-from engine.market.consensus import DevigMethod, devig
+from engine.market.devigging import DevigMethod, devig
 from engine.simulation.league import UpcomingFight
 from ledger.contracts.jobs import Fight, Quote
 from tests.support.handled_cards import SOFT, Answered, fight_of
