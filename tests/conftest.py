@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from ledger.ledger import Ledger, LedgerSettings
+from ledger.scratch_folders import ScratchFolder
 from ledger.server.embedded_server import EmbeddedServer
 from tests.support.machine_code import is_compiling, start_compiling_if_missing, wait_until_compiled
 from tests.support.server_keys import unlisted_keys
@@ -30,6 +29,7 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 COMPILATION = pytest.StashKey["subprocess.Popen[bytes] | None"]()
+SCRATCH = pytest.StashKey[ScratchFolder]()
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("cornerman", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -42,7 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Threads of OpenMP that wait would otherwise keep the processors from the other tests.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if not hasattr(config, "workerinput"):
-        os.environ[FOLDER] = tempfile.mkdtemp(prefix="cornerman-tests-")
+        config.stash[SCRATCH] = ScratchFolder("tests")
+        os.environ[FOLDER] = str(config.stash[SCRATCH].path)
         os.environ[RUN_PROCESS] = str(os.getpid())
         if config.getoption("numprocesses", None):
             config.stash[COMPILATION] = start_compiling_if_missing()
@@ -53,7 +54,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         if compilation := config.stash.get(COMPILATION, None):
             compilation.terminate()
             compilation.wait()
-        shutil.rmtree(os.environ.pop(FOLDER), ignore_errors=True)
+        del os.environ[FOLDER]
+        config.stash[SCRATCH].remove()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -117,6 +117,7 @@ def _supervisor_step(pool: WorkerPool) -> type[bootsteps.StartStopStep]:
 
         def create(self, worker: Any) -> None:
             """Preload what the children share: the queues are known, and no child is forked yet."""
+            pool.scratch.open()
             preload(pool, worker.app.amqp.queues.consume_from)
 
         def start(self, worker: Any) -> None:
@@ -164,6 +165,7 @@ def _start_child(app: Celery, pool: WorkerPool) -> None:
             # If the kernel runs out of memory, it should kill a child, whose job is retried, and not the pool.
             Path("/proc/self/oom_score_adj").write_text("500")
         pool.scoreboard.register_child()
+        pool.scratch.open_child()
         queues = app.amqp.queues.consume_from
         if imports_before_fork(pool, queues):
             warm_up(queues, pool.handlers)

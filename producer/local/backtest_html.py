@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import tempfile
 from html import escape
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import Failure, FailureCode, JobFailedError
 from ledger.contracts.job_reports.backtest_report import BacktestReport
 from ledger.contracts.reports import Report
+from ledger.scratch_folders import ScratchFolder
 from producer.errors import LOCAL_JOB_ID
 from producer.output.backtest_tables import FORECAST_NAMES, tables_by_subject
 from producer.output.html_parts import estimate_cells, figure_list, html_page, html_table
@@ -36,9 +36,9 @@ ALT_TEXTS = {
 
 def write_page(report: BacktestReport, path: Path) -> None:
     """Write the page. Raises JobRefusedError if it cannot be written, JobFailedError if the plots cannot be drawn."""
-    with tempfile.TemporaryDirectory() as folder:
-        draw_plots(report, Path(folder))
-        drawings = {drawing.stem: drawing.read_text(encoding="utf-8") for drawing in sorted(Path(folder).glob("*.svg"))}
+    with ScratchFolder("plots") as scratch:
+        draw_plots(report, scratch.path)
+        drawings = {drawing.stem: drawing.read_text(encoding="utf-8") for drawing in sorted(scratch.path.glob("*.svg"))}
     try:
         path.write_text(render_page(report, drawings), encoding="utf-8")
     except OSError as error:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+
+from ledger.scratch_folders import ScratchFolder
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _SIZE = "1280,1600"
@@ -49,10 +50,11 @@ def take_pictures(browser: str, url: str, pages: Mapping[str, str], folder: Path
     for name, path in pages.items():
         picture = folder / f"{name}.png"
         picture.unlink(missing_ok=True)
-        with tempfile.TemporaryDirectory(prefix="cornerman-browser-", ignore_cleanup_errors=True) as profile:
+        with ScratchFolder("browser") as scratch:
             # Chromium has no sandbox for root. It shows nothing here but pages of this gateway.
             sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-            command = [browser, *_FLAGS, *sandbox, f"--user-data-dir={profile}", f"--screenshot={picture}", url + path]
+            options = [*_FLAGS, *sandbox, f"--user-data-dir={scratch.path}", f"--screenshot={picture}"]
+            command = [browser, *options, url + path]
             try:
                 subprocess.run(command, capture_output=True, timeout=_TIMEOUT_SECONDS, check=False)
             except (OSError, subprocess.TimeoutExpired):

@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -173,6 +174,7 @@ def _run(program: Sequence[str], environment: Mapping[str, str], files: Sequence
         os.close(file)
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # it is chosen by the environment
     if program[0] == "-m":
         sys.argv = [*program[1:]]
         runpy.run_module(program[1], run_name="__main__", alter_sys=True)

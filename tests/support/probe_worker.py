@@ -9,6 +9,7 @@ import os
 import pkgutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -102,12 +103,20 @@ def leak(how: str, megabytes: str) -> None:
     kept.append(b"x" * (int(megabytes) * 2**20) if how == "private" else fill(megabytes))
 
 
+def write_temporary_file() -> None:
+    """Leave a temporary file as it is when its process is killed."""
+    descriptor, _ = tempfile.mkstemp()
+    os.close(descriptor)
+    time.sleep(FOREVER_SECONDS)
+
+
 FUNCTIONS: dict[str, Callable[..., object]] = {
     "block_in_callback": block_in_callback,
     "take": take,
     "fill": fill,
     "leak": leak,
     "os_exit": lambda: os._exit(3),
+    "write_temporary_file": write_temporary_file,
 }
 
 

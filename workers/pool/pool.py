@@ -12,6 +12,7 @@ from workers.jobs.registry import HandlerRegistry
 from workers.pool.event_pipe import EventPipe
 from workers.pool.process_memory import PoolMemory
 from workers.pool.scoreboard import Scoreboard
+from workers.pool.scratch import PoolScratch
 from workers.pool.wakeup import Wakeup
 from workers.settings import WorkerSettings
 from workers.tracing.job_tracing import JobTracing
@@ -33,6 +34,8 @@ class WorkerPool:
         uses those of its claim instead.
     memory
         In the main process: the memory figures that the supervisor computed last.
+    scratch
+        The temporary files of the pool and its children.
     preloaded_models
         Models by digest, opened before the fork.
     supervisor_wakeup, memory_wakeup, closing_wakeup
@@ -50,6 +53,7 @@ class WorkerPool:
     scoreboard: Scoreboard = field(default_factory=Scoreboard)
     controls: Controls = field(default_factory=Controls)
     memory: PoolMemory = field(default_factory=PoolMemory)
+    scratch: PoolScratch = field(default_factory=PoolScratch)
     event_pipe: EventPipe = field(default_factory=EventPipe)
     preloaded_models: dict[str, Any] = field(default_factory=dict)
     supervisor_wakeup: Wakeup = field(default_factory=Wakeup)

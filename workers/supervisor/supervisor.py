@@ -405,6 +405,7 @@ class Supervisor:
         holding = {_owner_pid(job) for job in held}
         for pid, child in children.items():
             if not child.alive and pid not in holding:
+                self._pool.scratch.remove_child(pid)
                 self._pool.scoreboard.free_slot(pid)
                 self._memory_monitor.killed_for.pop(pid, None)
                 self._kill_reasons.pop(pid, None)

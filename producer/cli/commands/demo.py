@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -21,6 +20,7 @@ from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.jobs import PredictCard, TrainEnsemble
 from ledger.contracts.reports import CardReport, FightReport, TrainingReport
 from ledger.dataset_files import folder_digest
+from ledger.scratch_folders import ScratchFolder
 from producer.client import require_report
 from producer.feed.odds_api import read_cards
 from producer.output.card_tables import INTERVAL_LEVEL, card_tables
@@ -121,8 +121,8 @@ def demo(
     # Make SIGTERM unwind the stack as Ctrl-C does. Without it the service would still stop, when its stdin closes.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A first training would compile one loop after the other on one core. Here it is done by the time the pools are up.
-    with tempfile.TemporaryDirectory(prefix="cornerman-demo-") as name, engine_compilation() as compilation:
-        folder = Path(name)
+    with ScratchFolder("demo") as scratch, engine_compilation() as compilation:
+        folder = scratch.path
         if data is None:
             console.note("Simulating a league with known probabilities ...")
             demo_data = simulated_data(folder / "league", seed, cards if season else 0, fights)

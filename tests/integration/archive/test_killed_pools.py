@@ -22,11 +22,14 @@ KILLS = 4
 
 
 def test_kills_of_a_pool_lose_and_double_nothing(
-    ledger: Ledger, start_pool: Callable[..., Any], tmp_path: Path
+    ledger: Ledger, start_pool: Callable[..., Any], tmp_path: Path, until: Callable[..., None]
 ) -> None:
-    place = tmp_path / "archive"
+    place, temporary = tmp_path / "archive", tmp_path / "temporary"
+    temporary.mkdir()
     shop = ArchiveShop(str(ledger.settings.redis_url), str(place), namespace=ledger.settings.namespace)
-    pool = start_pool(queue="monitor", concurrency=1, real=True, CORNERMAN_ARCHIVE_URL=str(place))
+    pool = start_pool(
+        queue="monitor", concurrency=1, real=True, CORNERMAN_ARCHIVE_URL=str(place), TMPDIR=str(temporary)
+    )
     chosen = random.Random(5)
     ids: list[str] = []
     for attempt in range(KILLS):
@@ -45,4 +48,8 @@ def test_kills_of_a_pool_lose_and_double_nothing(
     assert len(held) == len(set(held))
     assert set(held) >= set(ids)
     assert None not in shop.outcomes(ids)
+    [scratch] = temporary.iterdir()
+    until(lambda: not list(scratch.rglob("*.parquet")))  # of the killed children
+    assert pool.stop() == 0
+    assert list(temporary.iterdir()) == []
     shop.ledger.close()
