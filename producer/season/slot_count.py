@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from zoneinfo import ZoneInfo
-
-from cronsim import CronSim
+from itertools import takewhile
 
 from ledger.contracts.schedules import Schedule, ScheduleRun
+from ledger.schedules.cron_slots import slots_after
 from producer.season.count import Count
 
 FINAL = frozenset({"succeeded", "failed", "expired", "cancelled", "skipped"})
@@ -30,7 +29,8 @@ def count_slots(
     jobs
         How many outcomes each job has in the stream of outcomes.
     """
-    slots = list(_slots(schedule, begin, end))
+    moments = slots_after(schedule.cron, schedule.zone, begin)
+    slots = [*takewhile(lambda moment: moment <= end, moments)]
     lost, doubled, wrong = [], [], []
     counted = [run for run in runs if not run.manual and begin < run.slot <= end]
     for slot in slots:
@@ -60,11 +60,3 @@ def _without_outcome(runs: Iterable[ScheduleRun], jobs: Mapping[str, int]) -> It
         for job_id in run.job_ids:
             if run.state in FINAL and not jobs.get(job_id):
                 yield f"{job_id} of {run.run_id} has no outcome, and the run {run.state}"
-
-
-def _slots(schedule: Schedule, begin: datetime, end: datetime) -> Iterator[datetime]:
-    for slot in CronSim(schedule.cron, begin.astimezone(ZoneInfo(schedule.zone))):
-        moment = slot.astimezone(begin.tzinfo)
-        if moment > end:
-            return
-        yield moment

@@ -67,3 +67,12 @@ def test_a_run_without_an_end_or_an_outcome_is_found() -> None:
 
 def test_a_run_of_no_slot_is_found() -> None:
     assert len(_count([*RUNS, _run(BEGIN.replace(second=13))], {**JOBS, "review@120013": 1}).wrong) == 1
+
+
+def test_slots_are_those_of_the_scheduler_when_the_clocks_change() -> None:
+    before, after = datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 3, 30, 12, tzinfo=UTC)
+    schedule = msgspec.structs.replace(SCHEDULE, cron="30 2 * * *", zone="Europe/Berlin")
+    skipped_hour = datetime(2026, 3, 29, 1, tzinfo=UTC)  # half past two is skipped: the slot is at three
+    runs = [_run(skipped_hour), _run(datetime(2026, 3, 30, 0, 30, tzinfo=UTC))]
+    jobs = {job_id: 1 for run in runs for job_id in run.job_ids}
+    assert count_slots(schedule, before, after, runs, jobs) == Count(expected=2)
