@@ -22,6 +22,7 @@ from ledger.contracts.codec import job_refused
 _MINUTE = timedelta(minutes=1)
 _LONGEST_CHANGE = timedelta(days=1)  # where the date line was moved
 _FIELDS_WITHOUT_SECONDS = 5
+_MAX_STEPS = {"second": 60, "minute": 60, "hour": 24, "day of the month": 31, "month": 12, "day of the week": 7}
 
 
 def check_cron(cron: str, zone: str) -> None:
@@ -43,6 +44,7 @@ def check_cron(cron: str, zone: str) -> None:
         ) from None
     except StopIteration:
         raise job_refused(f"`cron` {cron[:80]!r} has no slot in the next 50 years", field="cron") from None
+    _check_steps(cron)
 
 
 def slots_after(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
@@ -72,6 +74,20 @@ def slots_until(cron: str, zone: str, after: datetime, until: datetime, limit: i
             return found, True
         found.append(slot)
     return found[:limit], len(found) <= limit
+
+
+def _check_steps(cron: str) -> None:
+    """Refuse a step that no value of its field can follow: every 99 hours would be every day at midnight."""
+    fields = cron.split()
+    for (name, max_step), field in zip(reversed(_MAX_STEPS.items()), reversed(fields), strict=False):
+        for term in field.split(","):
+            step = term.partition("/")[2]
+            if step and int(step) > max_step:
+                raise job_refused(
+                    f"`cron` {cron[:80]!r}: a step of {step} in the {name}, which would repeat one value only; give at "
+                    f"most {max_step}, or that value",
+                    field="cron",
+                )
 
 
 def _is_fixed(cron: str) -> bool:

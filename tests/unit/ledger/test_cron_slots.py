@@ -106,6 +106,12 @@ def test_the_slots_are_those_of_the_wall_clock() -> None:
         ("0 0 31 2 *", "UTC", "Bad day-of-month"),
         ("0 0 * 2 MON#6", "UTC", "Bad day-of-week"),
         ("@daily", "UTC", "Wrong number of fields"),
+        ("*/61 * * * * *", "UTC", "step of 61 in the second"),
+        ("*/90 * * * *", "UTC", "step of 90 in the minute"),
+        ("45 */99 * * *", "UTC", "step of 99 in the hour"),
+        ("0 0 1,3/32 * *", "UTC", "step of 32 in the day of the month"),
+        ("0 0 0 1 */13 *", "UTC", "step of 13 in the month"),
+        ("0 0 * * */8", "UTC", "step of 8 in the day of the week"),
         ("0 0 * * *", "CEST", "no IANA time zone"),
         ("0 0 * * *", "Europe", "no IANA time zone"),
         ("0 0 * * *", "../etc/passwd", "no IANA time zone"),
@@ -117,6 +123,13 @@ def test_the_slots_are_those_of_the_wall_clock() -> None:
 def test_an_invalid_text_or_zone_is_refused_by_name(cron: str, zone: str, why: str) -> None:
     with pytest.raises(JobRefusedError, match=why):
         check_cron(cron, zone)
+
+
+@pytest.mark.parametrize(
+    "cron", ["*/60 * * * *", "0 */24 * * *", "0 0 */31 */12 */7", "*/60 */60 */24 * * *", "10-20/30 0 L * FRI#2"]
+)
+def test_a_step_of_all_values_and_one_beyond_a_range_are_accepted(cron: str) -> None:
+    check_cron(cron, "UTC")
 
 
 @settings(max_examples=50)
