@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from ledger.compression.stored_values import NEWEST_FORMAT
 from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
-from ledger.server import lua_scripts
 from ledger.server.address import FILE_OPTIONS, INVALID_URL_MESSAGE
 from ledger.server.connection_pool import Command
 from ledger.server.error_replies import error_meaning
 from ledger.server.exchanges import Commands, Exchange
+from ledger.server.lua_scripts import Script, Scripts
 from ledger.server.requirements import check_commands, check_libraries, needed_commands
 from ledger.server.script_keys import in_cluster, key_root, keys_of
 from ledger.server.server_memory import ServerMemory
@@ -46,7 +46,7 @@ class BaseServer:
     client
         redis-py client that returns bytes (no `decode_responses`) and speaks RESP 2.
     scripts
-        The Lua scripts by name, bound to `client`.
+        The Lua scripts by name.
     fence
         Carried by every script: '' or a key and the fence that it must have, as in `ledger.feeds.feed_leases`. The
         server refuses the script with `LeadershipLostError` if another process has taken this one's place.
@@ -60,7 +60,7 @@ class BaseServer:
         self.fence = ""
         self.stored_format = NEWEST_FORMAT
         self.client: Any = client  # redis-py's signatures mix in those of its asynchronous client
-        self.scripts = lua_scripts.register_scripts(client)
+        self.scripts: dict[str, Script] = Scripts()
         self._root = key_root(settings)
         self._in_cluster = in_cluster(settings.redis_url)
         self._header = (

@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 PRELUDE = "prelude"
+_FOLDER = Path(__file__).parents[1] / "lua"
 _INCLUDES = re.compile(r"^-- Includes (\w+)\.lua$", re.MULTILINE)
-_FUNCTION = re.compile(r"^local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
+_FUNCTION = re.compile(r"^(local function (\w+)\(.*?^end\n)", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"--.*")
 _NAME = re.compile(r"\w+")
 
 
-@cache
+class Script(NamedTuple):
+    """A script and the hash by which the server calls it."""
+
+    script: str
+    sha: str
+
+
+class Scripts(dict[str, Script]):
+    """The scripts by name, each put together at its first use: a caller needs few of the sixty.
+
+    A script is called by its hash, and loaded if the server does not have it yet.
+    """
+
+    def __missing__(self, name: str) -> Script:
+        """Read a script."""
+        text = script_text(name)
+        self[name] = Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+        return self[name]
+
+
 def script_texts() -> dict[str, str]:
-    """Return the text of each script by name, with what it needs of the shared prelude prepended.
+    """Return the text of each script by name."""
+    names = sorted(entry.stem for entry in _FOLDER.glob("*.lua") if entry.stem != PRELUDE)
+    return {name: script_text(name) for name in names}
+
+
+@cache
+def script_text(name: str) -> str:
+    """Return the text of a script, with what it needs of the shared prelude prepended.
 
     The server makes the functions of the prelude again at every call of a script, which took a third of the time of
     a small one, so those that a script does not reach are left out.
@@ -24,32 +52,53 @@ def script_texts() -> dict[str, str]:
     A script with a line `-- Includes other.lua` can call the other one as a function of that name, whose arguments
     begin behind the current `HEADER`: so two changes become one atomic step.
     """
-    texts = {
-        entry.stem: entry.read_text(encoding="utf-8") for entry in (Path(__file__).parents[1] / "lua").glob("*.lua")
-    }
-    prelude = texts.pop(PRELUDE)
-    whole = {
-        name: "\n".join([*(_function(other, texts) for other in _INCLUDES.findall(text)), text])
-        for name, text in texts.items()
-    }
-    return {name: f"{_reached(prelude, text)}\n{text}" for name, text in whole.items()}
+    text = _source(name)
+    whole = "\n".join([*(_function(other) for other in _INCLUDES.findall(text)), text])
+    reached = _reached(whole)
+    prelude = "".join(part.text for part in _prelude() if not part.function or part.function in reached)
+    return f"{prelude}\n{whole}"
 
 
-def _reached(prelude: str, script: str) -> str:
-    """Return the prelude without the functions that neither a script nor the rest of the prelude names."""
-    functions = {found[1]: found[0] for found in _FUNCTION.finditer(prelude)}
-    unread, reached = [_FUNCTION.sub("", prelude), script], set[str]()
+class _Part(NamedTuple):
+    """A part of the prelude: a function, or what is between two, and the names in it without comments."""
+
+    function: str
+    text: str
+    names: frozenset[str]
+
+
+@cache
+def _prelude() -> tuple[_Part, ...]:
+    parts = re.split(_FUNCTION, _source(PRELUDE))  # text, function, its name, text, ...
+    found = [_part("", parts[0])]
+    for function, name, text in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
+        found += [_part(name, function), _part("", text)]
+    return tuple(found)
+
+
+def _part(function: str, text: str) -> _Part:
+    return _Part(function, text, _names(text))
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(_NAME.findall(_COMMENT.sub("", text)))
+
+
+def _reached(script: str) -> set[str]:
+    """Return the functions of the prelude that a script or the rest of the prelude names, or one of them."""
+    functions = {part.function: part.names for part in _prelude() if part.function}
+    unread = [_names(script), *(part.names for part in _prelude() if not part.function)]
+    reached = set[str]()
     while unread:
-        named = functions.keys() & {*_NAME.findall(_COMMENT.sub("", unread.pop()))} - reached
+        named = functions.keys() & unread.pop() - reached
         reached |= named
         unread += [functions[name] for name in named]
-    return _FUNCTION.sub(lambda found: found[0] if found[1] in reached else "", prelude)
+    return reached
 
 
-def _function(name: str, texts: dict[str, str]) -> str:
-    return f"local function {name}()\n{texts[name]}\nend"
+def _function(name: str) -> str:
+    return f"local function {name}()\n{_source(name)}\nend"
 
 
-def register_scripts(client: Any) -> dict[str, Any]:
-    """Bind the scripts to a client. A script is called by its hash, and loaded if the server does not have it yet."""
-    return {name: client.register_script(text) for name, text in script_texts().items()}
+def _source(name: str) -> str:
+    return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
