@@ -21,25 +21,26 @@ local queue, owner = arg(1), arg(2)
 -- The reply to the owner's last claim was lost, so no worker ran these jobs: the attempt does not count. This applies
 -- at most `max_attempts` times to a job, so that it cannot repeat for ever.
 local UNDELIVERED = 'the reply to the claim was lost'
-local function requeue_undelivered(id)
-  local claims = redis.call('HINCRBY', record_key(id), 'unheard', 1)
-  if claims > max_attempts then
-    worker_lost(id, 'undelivered', UNDELIVERED)
+for _, entry in ipairs(redis.call('ZRANGEBYLEX', ns .. 'held', '[' .. owner .. ' ', '(' .. owner .. '!')) do
+  local id = string.sub(entry, #owner + 2)
+  if redis.call('EXISTS', record_key(id)) == 0 then
+    redis.call('ZREM', ns .. 'held', entry)
+  elseif redis.call('HINCRBY', record_key(id), 'unheard', 1) > max_attempts then
+    rare().worker_lost(id, 'undelivered', UNDELIVERED)
   else
-    ring_doorbell(requeue(id, true, 'undelivered', UNDELIVERED))
+    rare().ring_doorbell(rare().requeue(id, true, 'undelivered', UNDELIVERED))
   end
 end
 
-for _, entry in ipairs(redis.call('ZRANGEBYLEX', ns .. 'held', '[' .. owner .. ' ', '(' .. owner .. '!')) do
-  local id = string.sub(entry, #owner + 2)
-  if redis.call('EXISTS', record_key(id)) == 1 then
-    requeue_undelivered(id)
-  else
-    redis.call('ZREM', ns .. 'held', entry)
-  end
-end
-expire_overdue(queue)
 settle_successors(100)
+-- The first jobs without a caller, and their scores, say mostly that no job is overdue, and which ones to hand out.
+local places, named, ring = queue_key(queue), named_key(queue), ns .. 'callers:' .. queue
+local front = redis.call('ZRANGEBYSCORE', places, '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, arg(3))
+local all_later = #front == 0 or front[2] == 'inf' or tonumber(front[2]) > now -- also, none goes before all others
+local has_named = redis.call('ZCARD', named) > 0
+if has_named or not all_later then
+  rare().expire_overdue(queue)
+end
 
 local controls = redis.call('HGETALL', ns .. 'controls')
 if #controls > 0 then
@@ -51,167 +52,170 @@ if #controls > 0 then
   end
 end
 
--- `submit` refuses such a payload; one written to the server in another way must not fill the workers' memory.
-local function settle_oversized(id, bytes)
-  if bytes > tonumber(arg(4)) then
-    fail_job(id, 'failed', 'invalid_input', 'the job has ' .. bytes .. ' bytes, the limit is ' .. arg(4)
-      .. ': it did not come through submit', { bytes = bytes, limit_bytes = tonumber(arg(4)) })
-    return true
-  end
-end
+-- Return what chooses jobs of which some go before all others, have a deadline or a caller, and what ends the turns of
+-- callers; made only for calls that need it.
+local function choosing()
+  -- By deadline alone, a steady stream of jobs with a deadline would keep jobs without one waiting for ever.
+  local NO_DEADLINE_EVERY = 5
 
--- By deadline alone, a steady stream of jobs with a deadline would keep jobs without one waiting for ever.
-local NO_DEADLINE_EVERY = 5
-
--- Choose jobs of one caller: the earliest deadlines, and its share of jobs without one.
-local function choose_jobs(places, turns, limit)
-  local ids, sizes = list_waiting(places, '(' .. now_text, '+inf', limit, named_key(queue))
-  if #ids == 0 or get_field(ids[#ids], 'deadline') == ''
-    or #redis.call('ZRANGEBYSCORE', places, '+inf', '+inf', 'LIMIT', 0, 1) == 0 then
+  -- Choose jobs of one caller: the earliest deadlines, and its share of jobs without one.
+  local function choose_jobs(places, turns, limit)
+    local ids, sizes = rare().list_waiting(places, '(' .. now_text, '+inf', limit, named_key(queue))
+    if #ids == 0 or rare().get_field(ids[#ids], 'deadline') == ''
+      or #redis.call('ZRANGEBYSCORE', places, '+inf', '+inf', 'LIMIT', 0, 1) == 0 then
+      return ids, sizes
+    end
+    local given = #ids
+    local handed_out = redis.call('HINCRBY', ns .. 'turns', turns, given)
+    local share = math.floor(handed_out / NO_DEADLINE_EVERY) - math.floor((handed_out - given) / NO_DEADLINE_EVERY)
+    local more, bytes = rare().list_waiting(places, '+inf', '+inf', share, named_key(queue))
+    for index, id in ipairs(more) do
+      table.insert(ids, index, id)
+      table.insert(sizes, index, bytes[index])
+    end
+    while #ids > limit do
+      ids[#ids], sizes[#sizes] = nil, nil
+    end
     return ids, sizes
   end
-  local given = #ids
-  local handed_out = redis.call('HINCRBY', ns .. 'turns', turns, given)
-  local share = math.floor(handed_out / NO_DEADLINE_EVERY) - math.floor((handed_out - given) / NO_DEADLINE_EVERY)
-  local more, bytes = list_waiting(places, '+inf', '+inf', share, named_key(queue))
-  for index, id in ipairs(more) do
-    table.insert(ids, index, id)
-    table.insert(sizes, index, bytes[index])
+
+  local function turns_field(caller)
+    return caller == '' and queue or queue .. ' ' .. caller
   end
-  while #ids > limit do
-    ids[#ids], sizes[#sizes] = nil, nil
+
+  -- Take the next numbers in the order of turns, and return the first of them.
+  local function next_number(count)
+    local last = tonumber(redis.call('HGET', ns .. 'turns', queue .. '#') or 0)
+    redis.call('HSET', ns .. 'turns', queue .. '#', digits(last + count))
+    return digits(last + 1)
   end
-  return ids, sizes
-end
 
-local ring = ns .. 'callers:' .. queue
-
-local function turns_field(caller)
-  return caller == '' and queue or queue .. ' ' .. caller
-end
-
--- Take the next numbers in the order of turns, and return the first of them.
-local function next_number(count)
-  local last = tonumber(redis.call('HGET', ns .. 'turns', queue .. '#') or 0)
-  redis.call('HSET', ns .. 'turns', queue .. '#', digits(last + count))
-  return digits(last + 1)
-end
-
-local function leave_turns(caller)
-  redis.call('ZREM', ring, caller)
-  if caller ~= '' then
-    redis.call('HDEL', ns .. 'turns', turns_field(caller))
+  local function leave_turns(caller)
+    redis.call('ZREM', ring, caller)
+    if caller ~= '' then
+      redis.call('HDEL', ns .. 'turns', turns_field(caller))
+    end
   end
-end
 
--- List the callers whose turn is next, and how many jobs of each wait. `firsts` jobs of those without a caller go before
--- all others and do not count.
-local function next_callers(limit, firsts)
-  if redis.call('ZCARD', queue_key(queue)) > firsts and not redis.call('ZSCORE', ring, '') then
-    redis.call('ZADD', ring, next_number(1), '') -- until now the others had no jobs, so that it had all turns
+  -- List the callers whose turn is next, and how many jobs of each wait. `firsts` jobs of those without a caller go before
+  -- all others and do not count.
+  local function next_callers(limit, firsts)
+    if redis.call('ZCARD', queue_key(queue)) > firsts and not redis.call('ZSCORE', ring, '') then
+      redis.call('ZADD', ring, next_number(1), '') -- until now the others had no jobs, so that it had all turns
+    end
+    local found, gone
+    repeat
+      found, gone = {}, false
+      local standing = redis.call('ZRANGEBYSCORE', ring, '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, limit)
+      for index = 1, #standing, 2 do
+        local caller = standing[index]
+        local waits = redis.call('ZCARD', queue_key(queue, caller)) - (caller == '' and firsts or 0)
+        if waits > 0 then
+          found[#found + 1] = { caller = caller, number = tonumber(standing[index + 1]), waits = waits, share = 0 }
+        else
+          leave_turns(caller)
+          gone = true
+        end
+      end
+    until not gone
+    return found
   end
-  local found, gone
-  repeat
-    found, gone = {}, false
-    local standing = redis.call('ZRANGEBYSCORE', ring, '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, limit)
-    for index = 1, #standing, 2 do
-      local caller = standing[index]
-      local waits = redis.call('ZCARD', queue_key(queue, caller)) - (caller == '' and firsts or 0)
-      if waits > 0 then
-        found[#found + 1] = { caller = caller, number = tonumber(standing[index + 1]), waits = waits, share = 0 }
-      else
-        leave_turns(caller)
-        gone = true
+
+  -- Add jobs of the callers in turn to ids, sizes and turns, so that one who has queued many does not delay the others.
+  local function share_out(limit, ids, sizes, turns)
+    local firsts = #ids
+    local line = next_callers(limit, firsts)
+    local head, order = 1, {}
+    while #order < limit and head <= #line do
+      local caller = line[head]
+      caller.share, order[#order + 1] = caller.share + 1, caller
+      if caller.share < caller.waits then
+        line[#line + 1] = caller
+      end
+      head = head + 1
+    end
+    for _, caller in ipairs(order) do
+      if not caller.ids then
+        caller.ids, caller.sizes =
+          choose_jobs(queue_key(queue, caller.caller), turns_field(caller.caller), caller.share)
+        caller.chosen = 0
+      end
+      caller.chosen = caller.chosen + 1
+      if caller.ids[caller.chosen] then
+        ids[#ids + 1], sizes[#sizes + 1] = caller.ids[caller.chosen], caller.sizes[caller.chosen]
+        turns[#ids] = caller
       end
     end
-  until not gone
-  return found
+  end
+
+  -- Return the ids of jobs, the bytes of their payloads, and the callers whose turns they are, by their number.
+  local function choose(limit)
+    local ids, sizes = rare().list_waiting(places, FIRST, FIRST, limit)
+    local turns, firsts = {}, #ids
+    if redis.call('ZCARD', ring) > 0 then
+      share_out(limit - firsts, ids, sizes, turns)
+      return ids, sizes, turns
+    end
+    local more, bytes = choose_jobs(places, queue, limit - firsts)
+    for index, id in ipairs(more) do
+      ids[firsts + index], sizes[firsts + index] = id, bytes[index]
+    end
+    return ids, sizes, turns
+  end
+
+  -- Let the callers who had a turn stand behind the others, in the order of their turns; also one without further jobs, so
+  -- that it does not come back before them. Beyond MAX_STANDING callers it goes at once: names are few where they mean
+  -- something.
+  local MAX_STANDING = 1000
+
+  local function end_turns(callers)
+    local first, now_at, standing = tonumber(next_number(#callers)), 0, {}
+    local crowded = redis.call('ZCARD', ring) > MAX_STANDING
+    for index, caller in ipairs(callers) do
+      now_at = math.max(now_at, caller.number)
+      if caller.caller ~= '' then
+        redis.call('ZREM', queue_key(queue, caller.caller), unpack(caller.places))
+        redis.call('ZREM', named_key(queue), unpack(caller.places))
+      end
+      local alone = caller.caller == '' and redis.call('ZCARD', ring) == 1 -- then it needs no turns
+      if alone or (crowded and redis.call('ZCARD', queue_key(queue, caller.caller)) == 0) then
+        leave_turns(caller.caller)
+      else
+        standing[#standing + 1] = digits(first + index - 1)
+        standing[#standing + 1] = caller.caller
+      end
+    end
+    redis.call('HSET', ns .. 'turns', queue .. '@', digits(now_at))
+    if #standing > 0 then
+      redis.call('ZADD', ring, unpack(standing))
+    end
+  end
+  return choose, end_turns
 end
 
--- Choose jobs of the callers in turn, so that one who has queued many does not delay the others.
-local function share_out(limit, firsts)
-  local jobs, line = {}, next_callers(limit, firsts)
-  local head, order = 1, {}
-  while #order < limit and head <= #line do
-    local caller = line[head]
-    caller.share, order[#order + 1] = caller.share + 1, caller
-    if caller.share < caller.waits then
-      line[#line + 1] = caller
-    end
-    head = head + 1
-  end
-  for _, caller in ipairs(order) do
-    if not caller.ids then
-      caller.ids, caller.sizes =
-        choose_jobs(queue_key(queue, caller.caller), turns_field(caller.caller), caller.share)
-      caller.chosen = 0
-    end
-    caller.chosen = caller.chosen + 1
-    if caller.ids[caller.chosen] then
-      jobs[#jobs + 1] = { caller.ids[caller.chosen], caller.sizes[caller.chosen], caller }
-    end
-  end
-  return jobs
+local ids, sizes, turns, end_turns
+if all_later and (#front == 0 or front[#front] == 'inf') and redis.call('ZCARD', ring) == 0 then
+  ids, sizes = list_existing(front, 2, places, named)
+else
+  local choose
+  choose, end_turns = choosing()
+  ids, sizes, turns = choose(tonumber(arg(3)))
 end
-
-local function choose(limit)
-  local ids, sizes = list_waiting(queue_key(queue), FIRST, FIRST, limit)
-  local jobs, firsts = {}, #ids
-  for index, id in ipairs(ids) do
-    jobs[index] = { id, sizes[index] }
-  end
-  if redis.call('ZCARD', ring) > 0 then
-    for _, job in ipairs(share_out(limit - firsts, firsts)) do
-      jobs[#jobs + 1] = job
-    end
-    return jobs
-  end
-  ids, sizes = choose_jobs(queue_key(queue), queue, limit - firsts)
-  for index, id in ipairs(ids) do
-    jobs[#jobs + 1] = { id, sizes[index] }
-  end
-  return jobs
-end
-
--- Let the callers who had a turn stand behind the others, in the order of their turns; also one without further jobs, so
--- that it does not come back before them. Beyond MAX_STANDING callers it goes at once: names are few where they mean
--- something.
-local MAX_STANDING = 1000
-
-local function end_turns(callers)
-  local first, now_at, standing = tonumber(next_number(#callers)), 0, {}
-  local crowded = redis.call('ZCARD', ring) > MAX_STANDING
-  for index, caller in ipairs(callers) do
-    now_at = math.max(now_at, caller.number)
-    if caller.caller ~= '' then
-      redis.call('ZREM', queue_key(queue, caller.caller), unpack(caller.places))
-      redis.call('ZREM', named_key(queue), unpack(caller.places))
-    end
-    local alone = caller.caller == '' and redis.call('ZCARD', ring) == 1 -- then it needs no turns
-    if alone or (crowded and redis.call('ZCARD', queue_key(queue, caller.caller)) == 0) then
-      leave_turns(caller.caller)
-    else
-      standing[#standing + 1] = digits(first + index - 1)
-      standing[#standing + 1] = caller.caller
-    end
-  end
-  redis.call('HSET', ns .. 'turns', queue .. '@', digits(now_at))
-  if #standing > 0 then
-    redis.call('ZADD', ring, unpack(standing))
-  end
-end
-
 local claimed, histories, unnamed = {}, {}, {}
 local callers = {} -- those who had a turn, by their last job
-for _, chosen in ipairs(choose(tonumber(arg(3)))) do
-  local id, size, caller = unpack(chosen)
-  if not settle_oversized(id, size) then
+for index, id in ipairs(ids) do
+  local size, caller = sizes[index], turns and turns[index]
+  -- `submit` refuses such a payload; one written to the server in another way must not fill the workers' memory.
+  if size > tonumber(arg(4)) then
+    rare().fail_job(id, 'failed', 'invalid_input', 'the job has ' .. size .. ' bytes, the limit is ' .. arg(4)
+      .. ': it did not come through submit', { bytes = size, limit_bytes = tonumber(arg(4)) })
+  else
     local job = redis.call('HMGET', record_key(id), 'kind', 'payload', 'attempt', 'fence', 'limit', 'deadline',
       'submitted', 'correlation', 'note', 'caller', 'queued', 'trace', 'chain', 'history', 'solo', 'place', 'state')
     local state, place, exclusive = table.remove(job), table.remove(job), table.remove(job) == '1'
     local history = job[14]
     if state ~= 'queued' then -- a version without callers has ended it
-      remove_from_queue(queue, place, job[10])
+      rare().remove_from_queue(queue, place, job[10])
     elseif exclusive and #claimed > 0 then
       break
     else
@@ -237,7 +241,7 @@ for _, chosen in ipairs(choose(tonumber(arg(3)))) do
 end
 
 if #unnamed > 0 then
-  redis.call('ZREM', queue_key(queue), unpack(unnamed))
+  redis.call('ZREM', places, unpack(unnamed))
 end
 if #callers > 0 then
   table.sort(callers, function(one, other) return one.last < other.last end)

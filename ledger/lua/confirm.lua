@@ -22,7 +22,6 @@ local function info_text(section, name)
 end
 local run = info_text('server', 'run_id') .. info_text('replication', 'master_replid')
 read_counts()
-collect_entries()
 
 local first_ms, sequence = tonumber(arg(3) or 0), -1
 local function next_place()
@@ -57,15 +56,14 @@ local function show(id)
   shown = shown + 1
 end
 
-if arg(2) == run then
-  for index = 4, #ARGV - HEADER, 2 do
+run_collecting(function()
+  for index = 4, arg(2) == run and #ARGV - HEADER or 0, 2 do
     if redis.call('ZSCORE', ns .. 'prepared', arg(index)) == arg(index + 1) then
       show(arg(index))
     end
   end
-end
-settle_successors()
-write_collected_entries()
+  settle_successors()
+end)
 
 local answer = { shown, durability, run, now_text }
 local limit = tonumber(arg(1))

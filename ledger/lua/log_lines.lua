@@ -13,7 +13,8 @@ for index = 3, #ARGV - HEADER, 2 do
   local id, line = arg(index), arg(index + 1)
   local state, log = unpack(redis.call('HMGET', record_key(id), 'state', 'log'))
   if state then
-    redis.call('HSET', record_key(id), 'log', append_line(log, line, tonumber(arg(1)), tonumber(arg(2))))
+    log = log and append_line(log, line, tonumber(arg(1)), tonumber(arg(2))) or line
+    redis.call('HSET', record_key(id), 'log', log)
     added = added + 1
   end
 end

@@ -106,6 +106,11 @@ if ARGV[11] ~= '' then
   end
 end
 
+-- Return the functions that most calls of a script do not need, by name. They are made when they are first asked for:
+-- making all of them took longer than the commands of a script on a server that was idle before. What a script names as
+-- `rare().name` is written into this function by ledger/server/lua_scripts.py, unless it is named directly, too.
+local rare
+
 -- A server at its maxmemory refuses a script whose first write could need memory, but not its later writes. So the
 -- scripts that bring accepted jobs to their end begin with a write that needs none.
 local function allow_writes_when_full()
@@ -235,7 +240,7 @@ end
 
 local function add_entry(key, score, member)
   if collected then
-    collect_entry(collected.added, key, score, member)
+    rare().collect_entry(collected.added, key, score, member)
   else
     redis.call('ZADD', key, score, member)
   end
@@ -272,6 +277,21 @@ end
 local function write_collected_entries()
   write_sets('ZREM', collected.removed)
   write_sets('ZADD', collected.added)
+  if collected.number then
+    redis.call('HSET', ns .. 'counts', 'outcomes', collected.number)
+  end
+  collected = nil
+end
+
+-- Run what ends jobs, and collect the changes of its sets. What was changed before an error is not undone, so what
+-- belongs to it is written before the error is passed on.
+local function run_collecting(run)
+  collect_entries()
+  local complete, problem = pcall(run)
+  write_collected_entries()
+  if not complete then
+    error(problem, 0) -- without a place before the text, which begins with the kind of error
+  end
 end
 
 -- First what jobs cannot run without: an error in between is not undone.
@@ -286,8 +306,8 @@ local function write_accepted()
       redis.call('LPUSH', bell, unpack(items))
     end
   end
-  write_collected_entries()
   local due = collected.due
+  write_collected_entries()
   for first = 1, #due, 2000 do
     redis.call('ZADD', ns .. 'index:due', 'NX', unpack(due, first, math.min(first + 1999, #due)))
   end
@@ -313,7 +333,7 @@ end
 
 local function add_place(key, score, place)
   if collected and collected.places then
-    collect_entry(collected.places, key, score, place)
+    rare().collect_entry(collected.places, key, score, place)
   else
     redis.call('ZADD', key, score, place)
   end
@@ -434,17 +454,8 @@ local function accept_job(id, arrival, digest, kind, queue, payload, deadline, l
   ring_doorbell(queue)
 end
 
--- Text on one line, of at most `limit` bytes.
-local function one_line(text, limit)
-  return string.sub(string.gsub(text, '%c', ' '), 1, limit)
-end
-
--- Append a line to a text of lines; beyond the limits the oldest are dropped, and the first line says how many. `text`
--- may be false.
+-- Append a line to a text of lines; beyond the limits the oldest are dropped, and the first line says how many.
 local function append_line(text, line, max_lines, max_bytes)
-  if not text then
-    return line
-  end
   local dropped, kept = string.match(text, '^dropped (%d+)\n(.*)$')
   dropped, kept = tonumber(dropped or 0), (kept or text) .. '\n' .. line
   local _, breaks = string.gsub(kept, '\n', '')
@@ -457,9 +468,9 @@ end
 -- An event of a job's history is a line of its name, time (ms), attempt, fence, worker and reason, by tabs.
 local MAX_EVENTS, MAX_HISTORY_BYTES = 50, 8192
 local function with_event(history, event, attempt, fence, owner, reason)
-  reason = reason ~= '' and one_line(reason, 300) or ''
+  reason = reason ~= '' and string.sub(string.gsub(reason, '%c', ' '), 1, 300) or '' -- on one line
   local line = table.concat({ event, now_text, attempt, fence, owner, reason }, '\t')
-  return append_line(history, line, MAX_EVENTS, MAX_HISTORY_BYTES)
+  return history and rare().append_line(history, line, MAX_EVENTS, MAX_HISTORY_BYTES) or line
 end
 
 -- Add to a job's history how its current claim ends without an outcome.
@@ -469,15 +480,14 @@ local function add_event(id, event, reason)
     with_event(job[1], event, job[2] or '', job[3] or '', job[4] or '', reason))
 end
 
--- Release a running job from its owner. A job with an outcome and a lease would run again, so the lease is released
--- before the outcome is written.
+-- Remove a job from the sets of running jobs. A job with an outcome and a lease would run again, so this comes before
+-- the outcome is written, or is collected by a script that writes it even if it fails.
 local function release_lease(id, owner, company)
-  redis.call('ZREM', ns .. 'leases', id)
+  remove_entry(ns .. 'leases', id)
   if company == '1' then
-    redis.call('ZREM', ns .. 'overtime', id) -- written by earlier versions, which end jobs by it
+    remove_entry(ns .. 'overtime', id) -- written by earlier versions, which end jobs by it
   end
-  redis.call('ZREM', ns .. 'held', (owner or '') .. ' ' .. id)
-  redis.call('HDEL', record_key(id), 'owner', 'claimed', 'company', 'progress')
+  remove_entry(ns .. 'held', (owner or '') .. ' ' .. id)
 end
 
 -- Remove a job from the queue, the snoozed or waiting jobs, or its owner. Return its digest, its kind, when it was
@@ -487,6 +497,7 @@ local function detach(id)
     'caller', 'followed', 'after')
   if job[3] then
     release_lease(id, job[3], job[4])
+    redis.call('HDEL', record_key(id), 'owner', 'claimed', 'company', 'progress')
   elseif not remove_from_queue(job[1], job[2], job[8]) and redis.call('ZREM', ns .. 'parked', id) == 0 then
     redis.call('ZREM', ns .. 'waiting', id)
     if job[10] then
@@ -537,19 +548,36 @@ end
 -- Jobs that workers submit for each other, and no caller waits for, are in no stream.
 local INTERNAL_KINDS = { shadow_card = true, train_part = true, backtest_part = true }
 
--- Waiters get the outcome itself, so that they need not read it; those connected to a replica are not counted. The body
--- is passed in and not read back, because it may be long; nil: it is read if there are waiters.
+-- How many wait for the outcomes of a script's jobs, by channel, as far as they were counted.
+local waiters = {}
+
+-- Count the waiters of jobs with one command; those connected to a replica are not counted.
+local function count_waiters(ids)
+  local channels = {}
+  for index, id in ipairs(ids) do
+    channels[index] = news_channel(id)
+  end
+  -- pcall: a user of an older users.acl lacks this right
+  local counts = IN_CLUSTER and redis.pcall('PUBSUB', 'SHARDNUMSUB', unpack(channels))
+    or redis.pcall('PUBSUB', 'NUMSUB', unpack(channels))
+  for index, channel in ipairs(channels) do
+    waiters[channel] = counts.err and 0 or counts[2 * index]
+  end
+end
+
+-- Waiters get the outcome itself, so that they need not read it. The body is passed in and not read back, because it may
+-- be long; nil: it is read if there are waiters.
 local function publish_outcome(id, state, settled, field, body, origin)
   local message, channel = 'settled', news_channel(id)
-  -- pcall: a user of an older users.acl lacks this right
-  local subscribers = IN_CLUSTER and redis.pcall('PUBSUB', 'SHARDNUMSUB', channel)
-    or redis.pcall('PUBSUB', 'NUMSUB', channel)
-  if not subscribers.err and subscribers[2] > 0 then
+  if not waiters[channel] then
+    count_waiters({ id })
+  end
+  if waiters[channel] > 0 then
     local job = redis.call('HMGET', record_key(id), 'kind', 'attempt', 'submitted', 'correlation', 'caller',
       'superseded_by')
     -- Without a caller the last field is absent: versions without callers read nine fields. None of the versions before
     -- reads eleven, so the waiters of a superseded job read its record.
-    body = body or get_field(id, field)
+    body = body or redis.call('HGET', record_key(id), field)
     message = job[6] and message or cmsgpack.pack({ state, job[1], job[2], job[3], settled,
       field == 'report' and body, field == 'failure' and body, job[4], origin, job[5] or nil })
   end
@@ -579,7 +607,11 @@ local function show_outcome(id, digest, kind, submitted, followed, state, settle
   if not INTERNAL_KINDS[kind] then
     last_number = last_number + 1
     local number = digits(last_number)
-    redis.call('HSET', ns .. 'counts', 'outcomes', number)
+    if collected then
+      collected.number = number
+    else
+      redis.call('HSET', ns .. 'counts', 'outcomes', number)
+    end
     redis.call('XADD', ns .. 'outcomes', 'MAXLEN', '~', max_outcomes, place, 'job', id, 'number', number)
   end
   publish_outcome(id, state, settled, field, body, origin)
@@ -606,7 +638,8 @@ local function write_outcome(id, digest, kind, submitted, followed, state, field
     fields[#fields + 1], fields[#fields + 2] = 'origin', origin
   end
   fields[#fields + 1], fields[#fields + 2] = field, body
-  redis.call('HDEL', key, 'place') -- an eighth of the record of a small job
+  -- Its place is an eighth of the record of a small job; the rest is of a claim.
+  redis.call('HDEL', key, 'place', 'owner', 'claimed', 'company', 'progress')
   redis.call('HSET', key, unpack(fields))
   if durability == '' then
     show_outcome(id, digest, kind, submitted, followed, state, now_text, field, body, origin, '*')
@@ -631,70 +664,61 @@ local function expire_job(id)
     { late_seconds = late })
 end
 
--- Look at the jobs that wait for those which this script has ended, at the jobs that wait for these, and before at those
--- that are to be looked at by now: at most `due`, nil for none. A waiting job ends if its deadline has passed or the job
--- before it will not succeed any more; it is queued if what it waits for has come. Times are those of the server's clock,
--- however it is set. Scripts that may end a job call it at their end. (It is one function, and what it needs is made in it:
--- a script that has nothing to look at pays for each function, and for each local that a function uses.)
-local function settle_successors(due)
-  local waits = due and redis.call('ZRANGEBYSCORE', ns .. 'waiting', '-inf', now_text, 'LIMIT', 0, due)
-  if not ended and (not waits or #waits == 0) then
+-- How soon to look again at a job that waits for another (ms). The script that ends the other one looks at it at once;
+-- this finds what is left by a script that ended many, and by versions that know of no jobs that wait.
+local LOOK_AGAIN = 5000
+local MAX_SUCCESSORS = 100 -- that one script ends or queues besides, so that none blocks the server for long
+
+local function fail_successor(id, after, state)
+  local readable, failure = pcall(cjson.decode, get_field(after, 'failure'))
+  local code = readable and type(failure) == 'table' and failure.code or nil
+  state = state or redis.call('EXISTS', ns .. 'forgotten:' .. after) == 1 and 'forgotten' or 'unknown'
+  fail_job(id, 'failed', 'predecessor_failed', 'the job waited for ' .. after .. ' to succeed, which is ' .. state
+    .. (code and ' (' .. code .. ')' or '') .. ': see that job, and submit this one again under another key',
+    { after = after, state = state, code = code })
+end
+
+-- Queue a job that no longer waits. Among the jobs of its deadline it is the last.
+local function queue_waiting(id, reason)
+  redis.call('ZREM', ns .. 'waiting', id)
+  add_event(id, 'queued', reason)
+  redis.call('HSET', record_key(id), 'state', 'queued', 'queued', now_text, 'place',
+    string.format('%016d', redis.call('INCR', ns .. 'sequence')) .. ':' .. id)
+  ring_doorbell(enqueue(id))
+end
+
+local function look_at_waiting(id)
+  local job = redis.call('HMGET', record_key(id), 'state', 'not_before', 'after', 'pending', 'deadline', 'prepared')
+  local not_before, after, deadline = tonumber(job[2] or ''), job[3], tonumber(job[5] or '')
+  if job[1] ~= 'waiting' or job[6] then
+    redis.call('ZREM', ns .. 'waiting', id)
+    return
+  elseif deadline and deadline <= now then
+    expire_job(id)
     return
   end
-  -- How soon to look again at a job that waits for another (ms). The script that ends the other one looks at it at once;
-  -- this finds what is left by a script that ended many, and by versions that know of no jobs that wait.
-  local LOOK_AGAIN = 5000
-  local MAX_SUCCESSORS = 100 -- that one script ends or queues besides, so that none blocks the server for long
-
-  local function fail(id, after, state)
-    local readable, failure = pcall(cjson.decode, get_field(after, 'failure'))
-    local code = readable and type(failure) == 'table' and failure.code or nil
-    state = state or redis.call('EXISTS', ns .. 'forgotten:' .. after) == 1 and 'forgotten' or 'unknown'
-    fail_job(id, 'failed', 'predecessor_failed', 'the job waited for ' .. after .. ' to succeed, which is ' .. state
-      .. (code and ' (' .. code .. ')' or '') .. ': see that job, and submit this one again under another key',
-      { after = after, state = state, code = code })
-  end
-
-  -- Among the jobs of its deadline it is the last.
-  local function queue(id, reason)
-    redis.call('ZREM', ns .. 'waiting', id)
-    add_event(id, 'queued', reason)
-    redis.call('HSET', record_key(id), 'state', 'queued', 'queued', now_text, 'place',
-      string.format('%016d', redis.call('INCR', ns .. 'sequence')) .. ':' .. id)
-    ring_doorbell(enqueue(id))
-  end
-
-  local function look_at(id)
-    local job = redis.call('HMGET', record_key(id), 'state', 'not_before', 'after', 'pending', 'deadline', 'prepared')
-    local not_before, after, deadline = tonumber(job[2] or ''), job[3], tonumber(job[5] or '')
-    if job[1] ~= 'waiting' or job[6] then
-      redis.call('ZREM', ns .. 'waiting', id)
+  if job[4] then
+    local state = get_field(after, 'state') or select(2, buried(after))
+    if is_open(state) then
+      redis.call('ZADD', ns .. 'waiting', digits(math.min(now + LOOK_AGAIN, deadline or math.huge)), id)
       return
-    elseif deadline and deadline <= now then
-      expire_job(id)
+    elseif state ~= 'succeeded' then
+      fail_successor(id, after, state)
       return
     end
-    if job[4] then
-      local state = get_field(after, 'state') or select(2, buried(after))
-      if is_open(state) then
-        redis.call('ZADD', ns .. 'waiting', digits(math.min(now + LOOK_AGAIN, deadline or math.huge)), id)
-        return
-      elseif state ~= 'succeeded' then
-        fail(id, after, state)
-        return
-      end
-      redis.call('HDEL', record_key(id), 'pending')
-      redis.call('ZREM', ns .. 'after:' .. after, id)
-    end
-    if not_before and not_before > now then
-      redis.call('ZADD', ns .. 'waiting', digits(not_before), id)
-    else
-      queue(id, after and after .. ' succeeded' or 'its time has come')
-    end
+    redis.call('HDEL', record_key(id), 'pending')
+    redis.call('ZREM', ns .. 'after:' .. after, id)
   end
+  if not_before and not_before > now then
+    redis.call('ZADD', ns .. 'waiting', digits(not_before), id)
+  else
+    queue_waiting(id, after and after .. ' succeeded' or 'its time has come')
+  end
+end
 
+local function look_at_successors(waits)
   for _, id in ipairs(waits or {}) do
-    look_at(id)
+    look_at_waiting(id)
   end
   local looked, index = 0, 1
   while ended and ended[index] and looked < MAX_SUCCESSORS do
@@ -702,17 +726,29 @@ local function settle_successors(due)
       MAX_SUCCESSORS - looked)
     for _, id in ipairs(following) do
       redis.call('ZREM', ns .. 'after:' .. ended[index], id)
-      look_at(id)
+      look_at_waiting(id)
     end
     looked, index = looked + #following, index + 1
   end
 end
 
--- List the jobs of a set of places by urgency, and the bytes of their payloads. A job whose record was deleted or
--- evicted must not block those behind it; it goes from `other`, too, a second set of places.
-local function list_waiting(places, from, to, limit, other)
+-- Look at the jobs that wait for those which this script has ended, at the jobs that wait for these, and before at those
+-- that are to be looked at by now: at most `due`, nil for none. A waiting job ends if its deadline has passed or the job
+-- before it will not succeed any more; it is queued if what it waits for has come. Times are those of the server's clock,
+-- however it is set. Scripts that may end a job call it at their end.
+local function settle_successors(due)
+  local waits = due and redis.call('ZRANGEBYSCORE', ns .. 'waiting', '-inf', now_text, 'LIMIT', 0, due)
+  if ended or (waits and #waits > 0) then
+    rare().look_at_successors(waits)
+  end
+end
+
+-- List the jobs of places, and the bytes of their payloads: of every `step`th of `found`, read from the set `places`. A
+-- job whose record was deleted or evicted must not block those behind it; it goes from `other`, too, a second set.
+local function list_existing(found, step, places, other)
   local ids, sizes = {}, {}
-  for _, place in ipairs(redis.call('ZRANGEBYSCORE', places, from, to, 'LIMIT', 0, limit)) do
+  for index = 1, #found, step do
+    local place = found[index]
     local id = string.sub(place, 18)
     local bytes = redis.call('HSTRLEN', record_key(id), 'payload')
     if bytes > 0 or redis.call('EXISTS', record_key(id)) == 1 then
@@ -725,6 +761,11 @@ local function list_waiting(places, from, to, limit, other)
     end
   end
   return ids, sizes
+end
+
+-- List the jobs of a set of places by urgency, as `list_existing`.
+local function list_waiting(places, from, to, limit, other)
+  return list_existing(redis.call('ZRANGEBYSCORE', places, from, to, 'LIMIT', 0, limit), 1, places, other)
 end
 
 -- Expire the overdue jobs of a queue; at most 1,000, so that no script blocks the server for long.

@@ -13,13 +13,10 @@
 --          deadline, so that the outcome is `expired`, 0 if it is refused, -1 if the ledger's format is an older one than
 --          that of the bodies: nothing was written
 
-allow_writes_when_full()
+-- A full server does not refuse the first write, which needs no memory.
 local FIELDS = 7
 
 local function store_predictions(text)
-  if text == '' then
-    return
-  end
   local page = cjson.decode(text)
   if now >= page.start_ms then
     return
@@ -40,8 +37,7 @@ local function store_predictions(text)
 end
 
 local answer, readable = {}, tonumber(arg(2)) <= stored_format()
-collect_entries()
-for index = 0, (#ARGV - HEADER - 2) / FIELDS - 1 do
+local function settle(index)
   local first = 2 + index * FIELDS
   local id, fence, field, body = arg(first + 1), arg(first + 2), arg(first + 4), arg(first + 5)
   local accepted = 1
@@ -49,20 +45,36 @@ for index = 0, (#ARGV - HEADER - 2) / FIELDS - 1 do
     'submitted', 'followed', 'prepared')
   if job[1] == 'running' and job[2] == fence and not job[10] then
     if field == 'report' and job[3] ~= '' and tonumber(job[3]) <= now then
-      expire_job(id)
-      accepted = record_result(id, fence, 'settle', 2)
+      rare().expire_job(id)
+      accepted = rare().record_result(id, fence, 'settle', 2)
     elseif not readable then
       accepted = -1
     else
       release_lease(id, job[4], job[5])
       write_outcome(id, job[6], job[7], job[8], job[9], arg(first + 3), field, body, arg(first + 7))
-      store_predictions(arg(first + 6))
+      if arg(first + 6) ~= '' then
+        store_predictions(arg(first + 6))
+      end
     end
-  elseif job[2] ~= fence or get_field(id, field) ~= body then
-    accepted = tonumber(earlier_result(id, fence, 'settle') or 0)
+  elseif job[2] ~= fence or redis.call('HGET', record_key(id), field) ~= body then
+    accepted = tonumber(rare().earlier_result(id, fence, 'settle') or 0)
   end
   answer[index + 1] = accepted
 end
+
+local ids = {}
+for index = 3, #ARGV - HEADER, FIELDS do
+  ids[#ids + 1] = arg(index)
+end
+count_waiters(ids)
+if #ids == 1 then
+  settle(0)
+else
+  rare().run_collecting(function()
+    for index = 0, #ids - 1 do
+      settle(index)
+    end
+  end)
+end
 settle_successors()
-write_collected_entries()
 return answer

@@ -61,7 +61,7 @@ end
 
 -- A ledger without jobs begins with the newest format, unless a pool of an earlier version waits for its first job.
 local function format_of_new_ledger()
-  local new = redis.call('EXISTS', ns .. 'sequence') == 0 and #pools_before_format(NEWEST_FORMAT) == 0
+  local new = redis.call('EXISTS', ns .. 'sequence') == 0 and #rare().pools_before_format(NEWEST_FORMAT) == 0
   return new and NEWEST_FORMAT
 end
 
@@ -115,7 +115,7 @@ local function conditional_calls()
   -- superseded it. nil if there is none, or times are not stated; then the order of arrival decides.
   local function newer_answer(card)
     for _, job in ipairs(card.priced and card.earlier or {}) do
-      local by = job.by and tonumber(string.match(get_field(job.by, 'reading') or '', '^%d+') or '')
+      local by = job.by and tonumber(string.match(rare().get_field(job.by, 'reading') or '', '^%d+') or '')
       if (by or job.priced or 0) > card.priced then
         return by and job.by or job.id
       end
@@ -132,10 +132,10 @@ local function conditional_calls()
 
   -- Return the state of the job that another waits for: 'new' if it is of this call, false if it has succeeded.
   local function predecessor_state(index, after)
-    local state = after ~= '' and get_field(after, 'state')
+    local state = after ~= '' and rare().get_field(after, 'state')
     local digest, archived
     if after ~= '' and not state then
-      digest, archived = buried(after)
+      digest, archived = rare().buried(after)
       state = archived
     end
     if after == '' or state == 'succeeded' then
@@ -171,11 +171,11 @@ local function conditional_calls()
 
   local function replace(id, state, by)
     redis.call('HSET', record_key(id), 'superseded_by', by)
-    if (state == 'waiting' or state == 'queued') and not get_field(id, 'prepared') then
-      fail_job(id, 'cancelled', 'superseded', 'job ' .. by .. ' has newer prices of this card: read its outcome',
+    if (state == 'waiting' or state == 'queued') and not rare().get_field(id, 'prepared') then
+      rare().fail_job(id, 'cancelled', 'superseded', 'job ' .. by .. ' has newer prices of this card: read its outcome',
         { superseded_by = by })
     elseif state == 'running' then
-      add_event(id, 'superseded', 'by job ' .. by)
+      rare().add_event(id, 'superseded', 'by job ' .. by)
     end
   end
 
@@ -185,7 +185,7 @@ local function conditional_calls()
     local id, card = job_arg(index, 1), superseding_card(index)
     local newer = newer_answer(card)
     if newer then
-      replace(id, get_field(id, 'state'), newer)
+      replace(id, rare().get_field(id, 'state'), newer)
       return
     end
     for _, job in ipairs(card.earlier) do
@@ -218,7 +218,7 @@ local all_new = are_all_new()
 local chain_known = false
 for index = 0, arg(10) ~= '' and not all_new and count - 1 or -1 do
   local id = job_arg(index, 1)
-  chain_known = chain_known or redis.call('EXISTS', record_key(id)) == 1 or select(2, buried(id)) ~= nil
+  chain_known = chain_known or redis.call('EXISTS', record_key(id)) == 1 or select(2, rare().buried(id)) ~= nil
 end
 
 local created, new, others, arrivals = {}, {}, cjson.decode(arg(6)), 0
@@ -226,13 +226,13 @@ local check, supersede
 local conditional = arg(8) == '1'
 for index = 0, count - 1 do
   local id, digest, queue = job_arg(index, 1), job_arg(index, 2), job_arg(index, 4)
-  local held = not all_new and get_field(id, 'digest')
+  local held = not all_new and rare().get_field(id, 'digest')
   local bound, archived = held, nil
   if not held and not all_new then
-    bound, archived = buried(id)
+    bound, archived = rare().buried(id)
   end
   local mark = arg(10) ~= '' and (index + 1) .. '/' .. count .. ' ' .. arg(10)
-  if (bound and bound ~= digest) or (held and mark and get_field(id, 'chain') ~= mark) then
+  if (bound and bound ~= digest) or (held and mark and rare().get_field(id, 'chain') ~= mark) then
     return { 'conflict', index, now_text }
   end
   created[index] = not held and not archived and not chain_known
@@ -303,8 +303,9 @@ if first_format and next(new) and arg(5) ~= '1' then
   redis.call('SET', ns .. 'format', first_format)
 end
 local superseding = next(cards) ~= nil -- a job may be added and ended in one call
-if not superseding then
-  collect_accepted()
+local collecting = count > 1 and not superseding
+if collecting then
+  rare().collect_accepted()
 end
 -- The last number of arrival that is given away, after those of all new jobs have been taken together.
 local arrival
@@ -344,14 +345,14 @@ local complete, problem = pcall(function()
     accept(index)
   end
 end)
-if not superseding then
-  write_accepted()
+if collecting then
+  rare().write_accepted()
+end
+if superseding then
+  rare().settle_successors()
 end
 if not complete then
   error(problem, 0) -- without a place before the text, which begins with the kind of error
-end
-if superseding then
-  settle_successors()
 end
 if jobs_per_day and fresh > 0 and arg(5) ~= '1' then
   redis.call('SET', day_key, digits(today + fresh), 'PX', 2 * DAY)

@@ -124,7 +124,7 @@ def test_wait_reads_where_it_is_told_only_that_there_is_an_outcome(
 ) -> None:
     """As at a replica, whose subscribers the primary does not count."""
     ledger = opened(poll_fallback_seconds=3600.0)
-    settle_otherwise(ledger, "subscribers[2] > 0", "subscribers[2] > 9")
+    settle_otherwise(ledger, "waiters[channel] > 0", "waiters[channel] > 9")
     assert settled_while(ledger, ledger, until).report == REPORT
 
 
