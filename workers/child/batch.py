@@ -26,8 +26,9 @@ from workers.child.batch_size import BATCH_SECONDS
 from workers.child.shadow_submission import submit_shadows
 from workers.jobs.retry import retry_until_available
 from workers.logs.job_lines import JobLineWriter, job_line
-from workers.pool.event_pipe import CardMetrics, Event, EventPipe, attempt_ended, attempt_finished
+from workers.pool.event_pipe import AttemptEnded, CardMetrics, EventPipe, attempt_ended, attempt_finished, together
 from workers.pool.vital_threads import LoopErrors, start_critical_thread
+from workers.tracing.events import AttemptFinished
 
 LONG_JOB_SECONDS = 0.1
 """How long a job may run before the claims behind it are released."""
@@ -124,12 +125,13 @@ class Batch:
         self._lines.write(
             [job_line(job.claim, outcome, run_seconds=job.run_seconds, model=job.model) for job, outcome in ended]
         )
-        attempts: list[Event] = []
+        attempts: list[AttemptEnded] = []
+        spans: list[AttemptFinished] = []
         for job, outcome in ended:
-            attempts += attempt_finished(job.claim, outcome, model=job.model, settled=settled)
+            spans += attempt_finished(job.claim, outcome, model=job.model, settled=settled)
             figures = job.measure() if job.measure is not None and outcome == "succeeded" else None
             attempts.append(attempt_ended(job.claim, outcome, job.run_seconds, figures))
-        self._telemetry.send(*attempts)
+        self._telemetry.send(*spans, *together(attempts))
 
     def _release_waiting(self, reason: str, *, ring: bool) -> None:
         untouched = []

@@ -20,7 +20,15 @@ from prometheus_client.registry import Collector
 
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.jobs import ROUTES
-from workers.pool.event_pipe import AttemptEnded, CardMetrics, ChildKilled, DroppedEvents, Event, ReapEvent
+from workers.pool.event_pipe import (
+    AttemptEnded,
+    CardMetrics,
+    ChildKilled,
+    DroppedEvents,
+    Event,
+    ReapEvent,
+    SmallAttemptsEnded,
+)
 
 SETTLED_OUTCOMES = ("succeeded", *(code.value for code in FailureCode))
 UNSETTLED_OUTCOMES = ("released", "parked", "requeued", "refused")
@@ -189,6 +197,8 @@ class Metrics:
         match event:
             case AttemptEnded():
                 self._observe_attempt(event)
+            case SmallAttemptsEnded():
+                self._observe_small_attempts(event)
             case ChildKilled(reason):
                 self._child(self._killed, reason).inc()
             case ReapEvent():
@@ -215,12 +225,7 @@ class Metrics:
         return found
 
     def _observe_attempt(self, event: AttemptEnded) -> None:
-        kind = event.kind if event.kind in self._kinds else OTHER_KIND
-        if event.outcome in UNSETTLED_OUTCOMES:
-            self._child(self._attempts, kind, event.outcome).inc()
-        else:
-            self._child(self._attempts, kind, "settled").inc()
-            self._child(self._jobs, kind, event.outcome).inc()
+        kind = self._count_attempts(event.kind, event.outcome, 1)
         exemplar = None if event.exemplar is None else dict(zip(_EXEMPLAR, event.exemplar, strict=True))
         if event.queue_wait_seconds is not None:
             self._child(self._waits, kind).observe(event.queue_wait_seconds, exemplar)
@@ -228,6 +233,23 @@ class Metrics:
             self._child(self._runs, kind).observe(event.run_seconds, exemplar)
         if event.card is not None:
             self._observe_card(event.card)
+
+    def _observe_small_attempts(self, event: SmallAttemptsEnded) -> None:
+        kind = self._count_attempts(event.kind, event.outcome, len(event.run_seconds))
+        for metric, seconds in ((self._waits, event.queue_wait_seconds), (self._runs, event.run_seconds)):
+            histogram = self._child(metric, kind)
+            for each_seconds in seconds:
+                histogram.observe(each_seconds)
+
+    def _count_attempts(self, kind: str, outcome: str, attempts: int) -> str:
+        """Count attempts and return the kind under which they count."""
+        kind = kind if kind in self._kinds else OTHER_KIND
+        if outcome in UNSETTLED_OUTCOMES:
+            self._child(self._attempts, kind, outcome).inc(attempts)
+        else:
+            self._child(self._attempts, kind, "settled").inc(attempts)
+            self._child(self._jobs, kind, outcome).inc(attempts)
+        return kind
 
     def _observe_card(self, card: CardMetrics) -> None:
         results = {"bet": card.bets, "abstain": card.abstained, "failed": sum(card.failures.values())}

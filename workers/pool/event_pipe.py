@@ -13,7 +13,7 @@ import os
 import select
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import msgspec
@@ -27,6 +27,7 @@ _LENGTH = struct.Struct("=H")
 _MAX_LENGTH = 2**16 - 1  # maximum of the length field; no message of this length is written
 _PIPE_BYTES = 2**20  # some 8,000 messages
 _READ_BYTES = 2**16
+_MAX_TOGETHER = 200  # attempts in one event, which has to fit into one write
 MAX_REASON_CHARACTERS = 300  # as in a job's history
 _F_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", None)  # Linux
 
@@ -72,6 +73,18 @@ class AttemptEnded(Struct, frozen=True, array_like=True, tag=True):
     exemplar: tuple[str, str] | None = None
 
 
+class SmallAttemptsEnded(Struct, frozen=True, array_like=True, tag=True):
+    """Some attempts with the same end, of which only their times are counted; the times are in the order of their ends.
+
+    Counting an event takes as long as the handler of a small job.
+    """
+
+    kind: str
+    outcome: str
+    queue_wait_seconds: list[float]
+    run_seconds: list[float]
+
+
 def attempt_ended(claim: Claim, outcome: str, run_seconds: float, figures: CardMetrics | None) -> AttemptEnded:
     """Return the event for an attempt that a child has finished."""
     waited = claim.queue_wait
@@ -79,6 +92,25 @@ def attempt_ended(claim: Claim, outcome: str, run_seconds: float, figures: CardM
     span = claim.span
     exemplar = None if span is None or not span.sampled else (span.trace_id, span.span_id)
     return AttemptEnded(claim.kind, outcome, claim.attempt, waited_seconds, run_seconds, figures, exemplar)
+
+
+def together(attempts: Iterable[AttemptEnded]) -> list[AttemptEnded | SmallAttemptsEnded]:
+    """Return the same attempts in fewer events."""
+    events: list[AttemptEnded | SmallAttemptsEnded] = []
+    open_groups: dict[tuple[str, str], SmallAttemptsEnded] = {}
+    for attempt in attempts:
+        waited_seconds, run_seconds = attempt.queue_wait_seconds, attempt.run_seconds
+        if attempt.card or attempt.exemplar or waited_seconds is None or run_seconds is None:
+            events.append(attempt)
+            continue
+        group = open_groups.get((attempt.kind, attempt.outcome))
+        if group is None or len(group.run_seconds) == _MAX_TOGETHER:
+            group = SmallAttemptsEnded(attempt.kind, attempt.outcome, [], [])
+            open_groups[attempt.kind, attempt.outcome] = group
+            events.append(group)
+        group.queue_wait_seconds.append(waited_seconds)
+        group.run_seconds.append(run_seconds)
+    return events
 
 
 def attempt_finished(
@@ -140,7 +172,15 @@ class DroppedEvents(Struct, frozen=True, array_like=True, tag=True):
 
 
 Event = (
-    AttemptEnded | SelfTestResult | ChildKilled | ReapEvent | JobLogged | DroppedEvents | AttemptBegan | AttemptFinished
+    AttemptEnded
+    | SmallAttemptsEnded
+    | SelfTestResult
+    | ChildKilled
+    | ReapEvent
+    | JobLogged
+    | DroppedEvents
+    | AttemptBegan
+    | AttemptFinished
 )
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import select
 
+import pytest
+
 from workers.observability.metrics import OTHER_KIND, Metrics
 from workers.pool.event_pipe import (
     AttemptEnded,
@@ -11,6 +13,7 @@ from workers.pool.event_pipe import (
     DroppedEvents,
     Event,
     EventPipe,
+    together,
 )
 
 
@@ -70,6 +73,29 @@ def test_the_largest_card_is_short_enough() -> None:
     event_pipe = EventPipe()
     event_pipe.send(AttemptEnded("predict_card", "succeeded", 3, 1e9, 1e9, figures))
     assert len(received(event_pipe)) == 1
+
+
+def test_small_attempts_are_counted_together_as_they_are_one_by_one() -> None:
+    figures = CardMetrics(1, {}, 0, {}, [0.2], {}, {}, {})
+    attempts = [AttemptEnded("check_health", "succeeded", 1, number / 100, number / 1000) for number in range(500)]
+    attempts += [
+        AttemptEnded("check_health", "internal", 1, 0.5, 0.25),
+        AttemptEnded("check_health", "released", 1, None, 0.25),
+        AttemptEnded("predict_card", "succeeded", 1, 0.5, 0.25, figures),
+        AttemptEnded("check_health", "succeeded", 1, 0.5, 0.25, None, ("0" * 32, "0" * 16)),
+    ]
+    one_by_one, counted_together = Metrics(["predict"]), Metrics(["predict"])
+    for attempt in attempts:
+        one_by_one.observe(attempt)
+    event_pipe = EventPipe()
+    event_pipe.send(*together(attempts))
+    events = received(event_pipe)
+    for event in events:
+        counted_together.observe(event)
+    assert len(events) < 10
+    for name, values in one_by_one.values().items():
+        if name.startswith(("cornerman_jobs", "cornerman_attempts", "cornerman_queue_wait", "cornerman_run_seconds")):
+            assert counted_together.values()[name] == pytest.approx(values)
 
 
 def test_a_kind_of_a_callers_making_gets_no_series_of_its_own() -> None:
