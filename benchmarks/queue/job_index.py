@@ -31,7 +31,7 @@ REMOVED = {
     "index of the kind": r"  add_entry\(kind_index\(kind, 'queued'\), now_text, id\)\n",
     "index of card and caller": r"  index_by_field\(id, now_text, card_id or '', caller\)\n",
     "index of the state": r"    remove_entry\(kind_index.*?\n    add_entry\(kind_index.*?\n",
-    "history": r", 'history',\n    with_event\(histories.*?\)\)",
+    "history": r", 'history',\n    with_event\(job.*?\)\)",
 }
 """What scripts without the index lack; the last is in claim.lua."""
 

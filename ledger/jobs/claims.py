@@ -271,7 +271,6 @@ class Claims:
                 queue_length=waiting,
             )
             for (
-                job_id,
                 kind,
                 payload,
                 attempt,
@@ -286,6 +285,7 @@ class Claims:
                 trace,
                 chain,
                 history,
+                job_id,
             ) in jobs
         ]
 

@@ -11,8 +11,8 @@
 -- arg(1) queue   arg(2) owner   arg(3) maximum of jobs, at most 1,000   arg(4) maximum of bytes of a payload
 -- arg(5..) names of models
 -- Reply: {now (ms), jobs left in the queue, {control, value, ...}, {digest of each name, or nil}, format for reports,
---        {id, kind, payload, attempt, fence, limit (s), deadline, submitted, correlation, note, caller, when it
---        was queued (ms) if it had to wait, trace context, chain, history before this claim}, ...}
+--        {kind, payload, attempt, fence, limit (s), deadline, submitted, correlation, note, caller, when it
+--        was queued (ms) if it had to wait, trace context, chain, history before this claim, id}, ...}
 
 allow_writes_when_full()
 shift_leases()
@@ -201,7 +201,7 @@ else
   choose, end_turns = choosing()
   ids, sizes, turns = choose(tonumber(arg(3)))
 end
-local claimed, histories, unnamed = {}, {}, {}
+local claimed, unnamed = {}, {}
 local callers = {} -- those who had a turn, by their last job
 for index, id in ipairs(ids) do
   local size, caller = sizes[index], turns and turns[index]
@@ -212,15 +212,14 @@ for index, id in ipairs(ids) do
   else
     local job = redis.call('HMGET', record_key(id), 'kind', 'payload', 'attempt', 'fence', 'limit', 'deadline',
       'submitted', 'correlation', 'note', 'caller', 'queued', 'trace', 'chain', 'history', 'solo', 'place', 'state')
-    local state, place, exclusive = table.remove(job), table.remove(job), table.remove(job) == '1'
-    local history = job[14]
+    local exclusive, place, state = job[15] == '1', job[16], job[17]
     if state ~= 'queued' then -- a version without callers has ended it
       rare().remove_from_queue(queue, place, job[10])
     elseif exclusive and #claimed > 0 then
       break
     else
-      table.insert(job, 1, id)
-      claimed[#claimed + 1], histories[#histories + 1] = job, history
+      job[15], job[16], job[17] = id, nil, nil
+      claimed[#claimed + 1] = job
       if not caller or caller.caller == '' then
         unnamed[#unnamed + 1] = place
       else
@@ -250,13 +249,13 @@ end
 local digests = redis.call('HMGET', ns .. 'aliases', unpack(ARGV, HEADER + 5))
 local answer = { now_text, queue_length(queue), controls, digests, stored_format() }
 local leases, held, lease_until = {}, {}, digits(now + lease)
-for index, job in ipairs(claimed) do
-  local id = job[1]
+for _, job in ipairs(claimed) do
+  local id = job[15]
   -- Microseconds and not a counter: a server restored without its last second must not issue a fence twice.
-  job[4], job[5] = tonumber(job[4]) + 1, digits(math.max(now_us, tonumber(job[5]) + 1))
-  redis.call('HSET', record_key(id), 'state', 'running', 'owner', owner, 'attempt', job[4], 'fence', job[5],
+  job[3], job[4] = tonumber(job[3]) + 1, digits(math.max(now_us, tonumber(job[4]) + 1))
+  redis.call('HSET', record_key(id), 'state', 'running', 'owner', owner, 'attempt', job[3], 'fence', job[4],
     'claimed', now_text, 'company', #claimed, 'history',
-    with_event(histories[index], 'claimed', job[4], job[5], owner, ''))
+    with_event(job[14], 'claimed', job[3], job[4], owner, ''))
   leases[#leases + 1] = lease_until
   leases[#leases + 1] = id
   held[#held + 1] = 0

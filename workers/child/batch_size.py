@@ -23,10 +23,10 @@ class BatchTiming(Struct, frozen=True):
 def next_batch_size(last: BatchTiming | None, max_size: int) -> int:
     """Return how many jobs to claim next, from 1 to `max_size`.
 
-    The first batch is one job, so that jobs submitted together are shared among the children; then at most twice the
-    last batch, as many as take `BATCH_SECONDS` at the last pace, and half of the jobs that waited.
+    The first batch is one job, so that jobs submitted together are shared among the children; then at most four times
+    the last batch, as many as take `BATCH_SECONDS` at the last pace, and half of the jobs that waited.
     """
     if last is None or not last.jobs:
         return 1
     in_time = last.jobs * BATCH_SECONDS / max(last.seconds, 1e-6)
-    return max(1, min(max_size, 2 * last.jobs, int(in_time), last.waiting // 2))
+    return max(1, min(max_size, 4 * last.jobs, int(in_time), last.waiting // 2))

@@ -11,8 +11,8 @@ from workers.child.batch_size import BATCH_SECONDS, BatchTiming, next_batch_size
     ("last", "size"),
     [
         (None, 1),  # nothing is known yet
-        (BatchTiming(jobs=1, seconds=0.0001, waiting=1000), 2),
-        (BatchTiming(jobs=8, seconds=0.0001, waiting=1000), 16),  # twice as many as last time
+        (BatchTiming(jobs=1, seconds=0.0001, waiting=1000), 4),
+        (BatchTiming(jobs=8, seconds=0.0001, waiting=1000), 32),  # four times as many as last time
         (BatchTiming(jobs=64, seconds=0.0001, waiting=1000), 64),  # and never more than allowed
         (BatchTiming(jobs=32, seconds=BATCH_SECONDS, waiting=1000), 32),  # as many as a batch has time for
         (BatchTiming(jobs=32, seconds=4 * BATCH_SECONDS, waiting=1000), 8),
@@ -21,7 +21,7 @@ from workers.child.batch_size import BATCH_SECONDS, BatchTiming, next_batch_size
         (BatchTiming(jobs=8, seconds=0.0001, waiting=10), 5),  # the others get their half
         (BatchTiming(jobs=8, seconds=0.0001, waiting=1), 1),
         (BatchTiming(jobs=8, seconds=0.0001, waiting=0), 1),
-        (BatchTiming(jobs=8, seconds=0.0, waiting=1000), 16),  # a clock that stood still
+        (BatchTiming(jobs=8, seconds=0.0, waiting=1000), 32),  # a clock that stood still
     ],
 )
 def test_how_many_jobs_are_claimed(last: BatchTiming | None, size: int) -> None:
