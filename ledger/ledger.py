@@ -3,54 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Self, Unpack
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from ledger.archive.job_archive import JobArchive
-from ledger.bets.bet_register import BetRegister
 from ledger.contracts.failures import Failure
 from ledger.contracts.job_state import Durability, JobState, JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.reports import Report
-from ledger.durability.outcomes import OutcomeConfirmation
-from ledger.feeds.feed_store import Feeds
-from ledger.jobs.card_answers import CardAnswers
-from ledger.jobs.chains import Chains
-from ledger.jobs.claims import Claim, Claims, IdleLook, ReapCounts, Recalled, RunningJob, Settlement, SettleResult
 from ledger.jobs.conditions import SubmitConditions
-from ledger.jobs.dead_letters import DeadLetter, DeadLetters
-from ledger.jobs.job_audit import JobAudit
 from ledger.jobs.job_entries import JobInput
-from ledger.jobs.job_history import JobHistories, JobHistory
-from ledger.jobs.job_index import JobIndex, JobPage, JobQuery, JobSummary
-from ledger.jobs.job_log import JobLogs
-from ledger.jobs.job_records import JobRecord, JobRecords
-from ledger.jobs.liveness_probes import LivenessProbes
-from ledger.jobs.outcome_reader import OutcomePage, OutcomeReader, OutcomesMissedError
-from ledger.jobs.outcome_stats import OutcomeStats
-from ledger.jobs.queue_stats import QueueStats
-from ledger.jobs.submission import Submission
-from ledger.models.aliases import Aliases
-from ledger.models.drift_alarms import DriftAlarms
-from ledger.models.drift_figures import DriftStore
-from ledger.models.fight_results import FightResults
-from ledger.models.fighter_directories import FighterDirectories
-from ledger.models.model_references import ModelReferences
-from ledger.models.model_registry import ModelRegistry
-from ledger.models.prediction_log import PredictionLog
-from ledger.models.promotions import Promotions
-from ledger.models.state_lag import StateLags
-from ledger.models.verification import Verification
-from ledger.operations.control_store import ControlStore
-from ledger.operations.pool_registry import PoolRegistry
-from ledger.operations.quarantine import Quarantine
-from ledger.operations.stored_format import StoredFormat
-from ledger.operations.tokens import TokenStore
-from ledger.prices.prices import Prices
-from ledger.schedules.due_runs import DueRuns
-from ledger.schedules.schedule_store import Schedules
+from ledger.ledger_parts import LedgerParts
 from ledger.server.server import Server
 from ledger.settings import LedgerSettings
-from ledger.webhooks.delivery_queue import DeliveryQueue
-from ledger.webhooks.webhook_store import Webhooks
+
+if TYPE_CHECKING:
+    from ledger.jobs.claims import Claim, IdleLook, ReapCounts, Recalled, RunningJob, Settlement, SettleResult
+    from ledger.jobs.dead_letters import DeadLetter
+    from ledger.jobs.job_history import JobHistory
+    from ledger.jobs.job_index import JobPage, JobQuery, JobSummary
+    from ledger.jobs.job_records import JobRecord
+    from ledger.jobs.outcome_reader import OutcomePage, OutcomesMissedError
+    from ledger.schedules.due_runs import DueRuns
 
 __all__ = [
     "Claim",
@@ -68,7 +40,23 @@ __all__ = [
 ]
 
 
-class Ledger:
+# Names of this module that are imported when they are first used, with the parts that use them.
+_MODULES = {
+    **dict.fromkeys(("Claim", "ReapCounts", "RunningJob", "Settlement"), "ledger.jobs.claims"),
+    "DeadLetter": "ledger.jobs.dead_letters",
+    "JobHistory": "ledger.jobs.job_history",
+    **dict.fromkeys(("JobPage", "JobQuery", "JobSummary"), "ledger.jobs.job_index"),
+    "JobRecord": "ledger.jobs.job_records",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+class Ledger(LedgerParts):
     """The job state machine of one namespace on one server, and a part for everything else.
 
     A job is one record on the server and changes only by the scripts in `lua/`, each of them atomic:
@@ -133,47 +121,6 @@ class Ledger:
         Schedules, their runs and changes; `due_runs()` is for the pools that submit what is due.
     """
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self.submission = Submission(server)
-        self._claims = Claims(server)
-        self.outcome_confirmation = OutcomeConfirmation(server)
-        self._outcomes = OutcomeReader(server)
-        self.job_index = JobIndex(server)
-        self.job_histories = JobHistories(server, self._outcomes)
-        self.job_archive = JobArchive(server)
-        self.job_audit = JobAudit(server, self.job_index, self.job_archive)
-        self.job_logs = JobLogs(server)
-        self.job_records = JobRecords(server, self._outcomes)
-        self.card_answers = CardAnswers(server, self._outcomes)
-        self.chains = Chains(server, self.submission, self._outcomes)
-        self.dead_letters = DeadLetters(server, self.submission, self._outcomes, self.job_records)
-        self.queue_stats = QueueStats(server)
-        self.outcome_stats = OutcomeStats(server)
-        self.liveness_probes = LivenessProbes(server)
-        self.controls = ControlStore(server)
-        self.bets = BetRegister(server, self.controls)
-        self.pools = PoolRegistry(server)
-        self.quarantine = Quarantine(server)
-        self.stored_format = StoredFormat(server, self.pools, self.job_index)
-        self.tokens = TokenStore(server)
-        self.feeds = Feeds(server)
-        self.prices = Prices(server)
-        self.webhooks = Webhooks(server)
-        self.webhook_queue = DeliveryQueue(server)
-        self.schedules = Schedules(server, self._outcomes)
-        self.models = ModelRegistry(server)
-        self.aliases = Aliases(server, self.models, self.controls)
-        self.verification = Verification(server, self.submission, self._outcomes, self.controls)
-        self.drift_alarms = DriftAlarms(server, self.controls)
-        self.promotions = Promotions(server, self.models, self.aliases, self.drift_alarms)
-        self.references = ModelReferences(server)
-        self.fighters = FighterDirectories(server)
-        self.drift_figures = DriftStore(server)
-        self.prediction_log = PredictionLog(server)
-        self.fight_results = FightResults(server)
-        self.state_lags = StateLags(server, self.models, self.prediction_log, self.fight_results)
-
     @classmethod
     def connect(cls, settings: LedgerSettings) -> Self:
         """Open a ledger.
@@ -203,6 +150,8 @@ class Ledger:
 
     def due_runs(self) -> DueRuns:
         """Return the schedules as a pool sees them that submits what is due; not for several threads."""
+        from ledger.schedules.due_runs import DueRuns  # with zones and calendars, which only pools need
+
         return DueRuns(self.server, self.schedules, self._outcomes)
 
     def submit(
