@@ -20,7 +20,7 @@ $(SERVICE): pyproject.toml constraints.txt
 # Not compiled: of the modules that are installed the demo imports a quarter, and Python compiles those.
 	$(PIP) install --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[demo]'
 # Nor are the tests of these libraries kept, a tenth of what is installed.
-	find $(foreach name,numba numpy pandas scipy sklearn,$(VENV)/lib/python*/site-packages/$(name)) \
+	find $(foreach name,numba numpy pandas scipy,$(VENV)/lib/python*/site-packages/$(name)) \
 	    -type d -name tests -prune -exec rm -r {} +
 	touch $@
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import itertools
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -358,10 +359,7 @@ def _manifest(
 
 def library_versions() -> dict[str, str]:
     """Return the versions of Python, the libraries and the machine, for a manifest."""
-    return {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scikit-learn": version("scikit-learn"),
-        "xgboost": library_version(),
-        "machine": platform.machine(),
-    }
+    versions = {"python": platform.python_version(), "numpy": np.__version__}
+    with suppress(PackageNotFoundError):  # only an import of joblib files needs it
+        versions["scikit-learn"] = version("scikit-learn")
+    return versions | {"xgboost": library_version(), "machine": platform.machine()}

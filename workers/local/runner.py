@@ -45,7 +45,6 @@ from ledger.contracts.local_protocol import (
 )
 from workers.failures import to_failure
 from workers.handlers.fight_log.update_fight_log import import_here
-from workers.handlers.import_joblib import import_files
 from workers.handlers.prediction.card_report import contributions_of
 from workers.handlers.training.backtest import backtest_in_process
 from workers.handlers.training.train_ensemble import train_in_process, training_report
@@ -77,7 +76,7 @@ def main(source: BinaryIO, sink: BinaryIO) -> int:
             case LoadTest():
                 send(LocalMessage(carried=run_load_test(request)))
             case ImportJoblib():
-                import_files(request, send)
+                _import_joblib(request, send)
             case CheckData():
                 send(LocalMessage(checked=check_data_files(request)))
             case ImportFights():
@@ -98,6 +97,12 @@ def _train(request: TrainLocally, send: Send) -> None:
             out.rename(Path(folder, "old"))
         trained.folder.rename(out)
     send(LocalMessage(trained=training_report(trained, None)))
+
+
+def _import_joblib(request: ImportJoblib, send: Send) -> None:
+    from workers.handlers.import_joblib import import_files  # the only user of scikit-learn, which is large
+
+    import_files(request, send)
 
 
 def _backtest(request: BacktestLocally, send: Send) -> None:

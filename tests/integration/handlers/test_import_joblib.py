@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +46,13 @@ def files(system: dict[str, Any], tmp_path: Path) -> list[str]:
 
 def imports(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["models", "import-joblib", *arguments], catch_exceptions=False)
+
+
+def test_without_scikit_learn_the_extra_that_has_it_is_named(files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)  # as Python has it for a module that is not to be found
+    result = imports(*files)
+    assert result.exit_code == ExitCode.NOT_INSTALLED
+    assert "sklearn is not installed; get it with: pip install 'cornerman[engine]'" in result.stderr
 
 
 @pytest.fixture

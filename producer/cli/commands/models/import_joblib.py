@@ -21,6 +21,7 @@ from producer.client import Client
 from producer.local.subprocess_runner import import_joblib as import_here
 from producer.output.console import Console, json_option, pass_console
 from producer.output.import_tables import import_table, listing_table
+from producer.service.service_process import require_modules
 
 MEMBERS = {"rf": "random_forest", "xgb": "xgboost", "nn": "neural_network"}
 
@@ -95,6 +96,7 @@ def import_joblib(
     the originals do if the corners are known, and averages both orders if not. It has no replicas, and has intervals
     only with --matrix: fights later than --trained-until, with closing odds.
     """
+    require_modules("engine", "sklearn")
     members = dict(files)
     if len(members) != len(files) or set(members) != set(MEMBERS.values()):
         raise click.UsageError("Name each of rf=FILE, xgb=FILE and nn=FILE once.")

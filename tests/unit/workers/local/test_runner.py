@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -31,6 +33,13 @@ def failure_of(request: Request) -> Failure:
     assert lines[-1].failure is not None
     assert not any(line.trained or line.answered for line in lines)
     return lines[-1].failure
+
+
+def test_scikit_learn_is_loaded_by_no_request_but_an_import() -> None:
+    code = "import sys, workers.local.runner; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "engine.training.train" in loaded
+    assert "sklearn" not in loaded
 
 
 @pytest.fixture
