@@ -1,69 +1,52 @@
 """Machine code of the engine's loops, compiled before the first job: `python -m engine.machine_code`.
 
 numba compiles a loop on its first call and caches the machine code (`engine.compilation`), one loop after the other.
-Here two processes at once call the loops of a training and of a prediction, on as little data as they accept. Not
-included are contributions, which few cards ask for, and the loop of stakes, which a pool compiles as it starts.
+Here two processes at once call the loops of a training and of a prediction (`engine.loop_calls`). Not included are
+contributions, which few cards ask for, and the loop of stakes, which a pool compiles as it starts. Nothing is loaded if
+all is compiled.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
-from engine.data.feature_matrix import TrainingMatrix
-from engine.data.features import build_matrix
-from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
-from engine.members.member_fit import MemberParams
-from engine.members.random_forest import ForestParams
-from engine.simulation.league import LeagueConfig, simulate_league
-from engine.training.train import MIN_FIGHTS, TrainingConfig, train_ensemble
-
-FEATURES = 40
-REPLICAS = 10
-FIGHTS_A_DAY = 10
-
-
-def compile_ratings() -> None:
-    """Compile the loops that rate the fighters of a fight log."""
-    build_matrix(simulate_league(LeagueConfig(fights=MIN_FIGHTS, seed=1)).log)
+SOURCES = (
+    "members/kernels.py",
+    "members/network_fit.py",
+    "members/network_kernels.py",
+    "members/tree_growth.py",
+    "members/tree_kernels.py",
+    "members/xgboost_fit.py",
+    "ratings/filter_kernels.py",
+    "ratings/skill_ratings.py",
+)
+"""The files of these loops, in the folder of the engine."""
 
 
-def compile_members() -> None:
-    """Compile the loops that train an ensemble and predict with it."""
-    members = MemberParams(forest=ForestParams(trees=2))
-    config = TrainingConfig(
-        bootstrap_samples=REPLICAS, fits=1, folds=3, members=members, replica_members=members, n_jobs=1
-    )
-    matrix = _noise()
-    manager = ProductionEnsembleManager.from_ensemble(
-        train_ensemble(matrix, config), create_production_ensemble_config(bootstrap_samples=REPLICAS)
-    )
-    manager.predict_fights(matrix.X[:2], [("red", "blue")] * 2)
+def are_compiled(sources: Iterable[str]) -> bool:
+    """Return True if there is cached machine code next to each file, and newer than it.
+
+    False if the machine code is cached elsewhere: then only numba knows.
+    """
+    folder = Path(__file__).parent
+    return "NUMBA_CACHE_DIR" not in os.environ and all(_is_compiled(folder / source) for source in sources)
 
 
-def _noise() -> TrainingMatrix:
-    """Return a matrix of fights that have nothing to do with their features, only with their prices."""
-    rng = np.random.default_rng(1)
-    days = np.datetime64("2020-01-01") + 7 * (np.arange(MIN_FIGHTS) // FIGHTS_A_DAY)
-    probability = rng.uniform(0.2, 0.8, MIN_FIGHTS)
-    X = pd.DataFrame(rng.normal(size=(MIN_FIGHTS, FEATURES)), columns=[f"diff_{c}" for c in range(FEATURES)])
-    return TrainingMatrix(
-        X=X,
-        won=(rng.random(MIN_FIGHTS) < probability).astype(np.int8),
-        event=days.astype(np.str_),
-        date=days,
-        red_odds=1.0 / probability,
-        blue_odds=1.0 / (1.0 - probability),
-        corner_known=np.ones(MIN_FIGHTS, np.bool_),
-        experience=np.full(MIN_FIGHTS, 5),
-    )
+def _is_compiled(source: Path) -> bool:
+    cached = source.parent.joinpath("__pycache__").glob(f"{source.stem}.*.nbi")
+    return any(index.stat().st_mtime > source.stat().st_mtime for index in cached)
 
 
 def main() -> int:
     """Compile in two processes at the same time; return the exit code, 1 if one of them failed."""
+    if are_compiled(SOURCES):
+        return 0
+    from engine.loop_calls import compile_members, compile_ratings
+
     fork = multiprocessing.get_context("fork")  # each has what was imported
     processes = [fork.Process(target=target) for target in (compile_ratings, compile_members)]
     for process in processes:

@@ -12,32 +12,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+from engine import machine_code
 from tests.support.shared_files import FOLDER
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "tests.support.machine_code")
-SOURCES = (
-    "engine/ratings/filter_kernels.py",
-    "engine/ratings/skill_ratings.py",
-    "engine/members/kernels.py",
-    "engine/members/network_fit.py",
-    "engine/members/network_kernels.py",
-    "engine/members/tree_growth.py",
-    "engine/members/tree_kernels.py",
-    "engine/members/xgboost_fit.py",
-    "engine/market/growth_kernels.py",
-)
+SOURCES = (*machine_code.SOURCES, "market/growth_kernels.py")
 
 
 def compile_if_missing() -> None:
     """Compile what most tests need, unless its cached code is newer than its source."""
-    if _any_is_missing():
+    if not machine_code.are_compiled(SOURCES):
         subprocess.run(COMMAND, cwd=ROOT, check=False)  # if it fails, tests will say so
 
 
 def start_compiling_if_missing() -> subprocess.Popen[bytes] | None:
     """Do the same in another process, for which `wait_until_compiled` waits in any process of the run."""
-    if not _any_is_missing():
+    if machine_code.are_compiled(SOURCES):
         return None
     with _lock().open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -60,17 +51,9 @@ def _lock() -> Path:
     return Path(os.environ[FOLDER]) / "machine-code.lock"
 
 
-def _any_is_missing() -> bool:
-    return any(_is_missing(ROOT / source) for source in SOURCES)
-
-
-def _is_missing(source: Path) -> bool:
-    cached = source.parent.joinpath("__pycache__").glob(f"{source.stem}.*.nbi")
-    return not any(index.stat().st_mtime > source.stat().st_mtime for index in cached)
-
-
 def main() -> None:
-    """Train a small model and ask it, which calls every loop that a pool needs."""
+    """Compile as an installation does, then train a small model and ask it, which calls what is left."""
+    machine_code.main()
     from engine.data.fighter_snapshot import FighterSnapshot
     from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
     from engine.market.simultaneous_kelly import KellyBet, simultaneous_kelly
