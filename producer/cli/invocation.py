@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import JobFailedError, JobRefusedError
 from ledger.server.server_memory import EvictionWarning
 from producer.errors import LOCAL_JOB_ID
@@ -21,7 +22,7 @@ def invoke(ctx: click.Context, command: Callable[[click.Context], Any]) -> Any:
     console = ctx.ensure_object(Console)
     as_json = "--json" in ctx.args  # a usage error ends the parsing before the option's callback runs
     try:
-        with _eviction_notes(console):
+        with _eviction_notes(console), _utf8_required():
             return command(ctx)
     except click.ClickException as error:
         console.as_json |= as_json
@@ -39,6 +40,17 @@ def invoke(ctx: click.Context, command: Callable[[click.Context], Any]) -> Any:
     except KeyboardInterrupt:
         console.note("cornerman: stopped")
         ctx.exit(ExitCode.INTERRUPTED)
+
+
+@contextmanager
+def _utf8_required() -> Iterator[None]:
+    """Refuse an argument with other bytes than UTF-8, which Python keeps as surrogates until it is sent or written."""
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        if error.reason != "surrogates not allowed":
+            raise
+        raise job_refused(f"{error.object[-80:]!a} has bytes that are not UTF-8: give it in UTF-8") from error
 
 
 @contextmanager

@@ -58,6 +58,11 @@ def test_a_database_that_the_server_does_not_have(run: Run, ledger_settings: Led
     assert_said(run("status", CORNERMAN_REDIS_URL=address), ExitCode.UNAVAILABLE, "does not have the database")
 
 
+@pytest.mark.parametrize("command", [("schedules", "show"), ("result",), ("jobs", "show")], ids=" ".join)
+def test_an_argument_that_is_not_utf_8(run: Run, command: tuple[str, ...]) -> None:
+    assert_said(run(*command, "name\udcff"), ExitCode.REFUSED, r"name\udcff", "not UTF-8")
+
+
 @pytest.mark.parametrize("place", ["nonsense", "1-2-3", "-", "99999999999999999999", ""])
 def test_a_place_that_is_none(run: Run, place: str) -> None:
     assert_said(run("follow", "--after", place), ExitCode.REFUSED, "is no place in the stream of outcomes")
