@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
@@ -15,6 +18,8 @@ from ledger.server.server_memory import EvictionWarning
 from producer.errors import LOCAL_JOB_ID
 from producer.output.console import Console
 from producer.output.exit_codes import EXPECTED_ERRORS, ExitCode, error_document, exit_code_for, hint_for
+
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def invoke(ctx: click.Context, command: Callable[[click.Context], Any]) -> Any:
@@ -37,9 +42,21 @@ def invoke(ctx: click.Context, command: Callable[[click.Context], Any]) -> Any:
         if isinstance(error, JobRefusedError | JobFailedError) and (hint := hint_for(error.failure, stored=stored)):
             console.note(hint)
         ctx.exit(exit_code_for(error))
+    except OSError as error:
+        if error.errno not in _DISK_IS_FULL:
+            raise
+        console.note(f"cornerman: {error.strerror}: {error.filename or 'the output is not complete'}")
+        _discard_output()
+        ctx.exit(ExitCode.FAILED)
     except KeyboardInterrupt:
         console.note("cornerman: stopped")
         ctx.exit(ExitCode.INTERRUPTED)
+
+
+def _discard_output() -> None:
+    """Discard what is left in the buffer, which the interpreter would fail to write once more at its end."""
+    with suppress(OSError):  # it is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

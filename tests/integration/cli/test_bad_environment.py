@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +63,16 @@ def test_a_database_that_the_server_does_not_have(run: Run, ledger_settings: Led
 @pytest.mark.parametrize("command", [("schedules", "show"), ("result",), ("jobs", "show")], ids=" ".join)
 def test_an_argument_that_is_not_utf_8(run: Run, command: tuple[str, ...]) -> None:
     assert_said(run(*command, "name\udcff"), ExitCode.REFUSED, r"name\udcff", "not UTF-8")
+
+
+@pytest.mark.usefixtures("command_environment")
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["table", "json"])
+def test_a_disk_that_is_full_before_the_output_is_complete(options: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "producer.cli.main", "status", *options]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.stderr == "cornerman: No space left on device: the output is not complete\n"
+    assert ended.returncode == ExitCode.FAILED
 
 
 @pytest.mark.parametrize("place", ["nonsense", "1-2-3", "-", "99999999999999999999", ""])
