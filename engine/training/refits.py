@@ -26,6 +26,7 @@ from engine.members.xgboost_fit import TrainingLimits
 from engine.model.rating_offset import RatingOffset
 from engine.model.trained_ensemble import point_margins
 from engine.resources.blas_threads import one_blas_thread
+from engine.resources.library_pages import release_library_pages
 from engine.resources.memory_guard import trim_malloc, use_single_malloc_arena
 from engine.statistics.complements import mirror_averaged_margin
 from engine.training.soft_labels import market_logit, soft_labels
@@ -150,6 +151,7 @@ class Trainer:
         self.offset = self._offset_of(np.ones(len(matrix), dtype=np.int64))
         self._market = market_logit(matrix)
         self._blocks = event_blocks(matrix, config.folds)
+        release_library_pages()  # the compiler's: the first loops are loaded
 
     def run(
         self, batch: RefitBatch, limits: TrainingLimits, n_jobs: int = 1, on_progress: Callable[[], None] = lambda: None
@@ -181,6 +183,7 @@ class Trainer:
         threads = resolve_n_jobs(n_jobs)
         stacks: list[MemberStacks] = []
         logits: list[Floats] = []
+        loaded = False  # the machine code of all loops, after the first refit
         with one_blas_thread():
             for stack, logit in Parallel(n_jobs=threads, prefer="threads", return_as="generator", pre_dispatch=threads)(
                 delayed(self._fit)(batch.purpose, index, limits) for index in range(batch.start, batch.stop)
@@ -190,6 +193,9 @@ class Trainer:
                 if logit is not None:
                     logits.append(logit)
                 trim_malloc()
+                if not loaded:
+                    release_library_pages()
+                    loaded = True
                 on_progress()
         match batch.purpose:
             case RefitPurpose.FIT:

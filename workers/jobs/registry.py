@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
+from engine.resources.library_pages import release_library_pages
 from ledger.contracts.jobs import ROUTES
 from ledger.contracts.prediction_record import PredictionPage
 from ledger.contracts.reports import Report
@@ -82,10 +83,12 @@ def import_handler(kind: str, registry: HandlerRegistry) -> None:
 
     Raises LookupError if there is none.
     """
-    ours = registry.get(kind) == HANDLERS.get(kind)
+    ours, new = registry.get(kind) == HANDLERS.get(kind), not is_imported(kind, registry)
     unused = {*UNUSED_LIBRARIES} - {"pyarrow"} if kind in _USERS_OF_PYARROW else UNUSED_LIBRARIES
     with hidden(*(unused if ours else ())):
         find_handler(kind, registry)
+    if new:
+        release_library_pages()  # what the libraries needed only to be loaded
 
 
 def warm_up(queues: Iterable[str], registry: HandlerRegistry) -> None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from engine.model.unfinished_bundles import remove_unfinished
+from engine.resources.library_pages import release_library_pages
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.lazy_decoder import LazyDecoder
 from ledger.ledger import Ledger
@@ -49,6 +50,7 @@ def preload(pool: WorkerPool, queues: Collection[str]) -> None:
             _open_model(pool)
     except Exception as error:  # noqa: BLE001 - without preloading a pool is slower, not wrong
         log.warning("preloading failed", error=f"{type(error).__name__}: {error}")
+    release_library_pages()  # most are the compiler's, which has loaded the model's loops
     gc.collect()
     gc.freeze()  # frozen objects are not written by later collections, so their pages stay shared
 
