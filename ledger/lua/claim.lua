@@ -247,7 +247,8 @@ if #callers > 0 then
   end_turns(callers)
 end
 local digests = redis.call('HMGET', ns .. 'aliases', unpack(ARGV, HEADER + 5))
-local answer = { now_text, queue_length(queue), controls, digests, stored_format() }
+local left = redis.call('ZCARD', places) + (has_named and redis.call('ZCARD', named) or 0)
+local answer = { now_text, left, controls, digests, stored_format() }
 local leases, held, lease_until = {}, {}, digits(now + lease)
 for _, job in ipairs(claimed) do
   local id = job[15]

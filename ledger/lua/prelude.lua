@@ -409,7 +409,10 @@ end
 local function accept_job(id, arrival, digest, kind, queue, payload, deadline, limit, correlation, first, card,
   caller, condition, trace)
   local place = string.format('%016d', arrival) .. ':' .. id
-  local start, reading, card_id = string.match(card, '^(%-?%d+) (%d* %S+) (.+)$')
+  local start, reading, card_id
+  if card ~= '' then
+    start, reading, card_id = string.match(card, '^(%-?%d+) (%d* %S+) (.+)$')
+  end
   local optional, filled = {}, 0
   if first == '1' then
     optional[1], optional[2], filled = 'first', first, 2
@@ -481,7 +484,8 @@ local function add_event(id, event, reason)
 end
 
 -- Remove a job from the sets of running jobs. A job with an outcome and a lease would run again, so this comes before
--- the outcome is written, or is collected by a script that writes it even if it fails.
+-- the outcome is written, or is collected by a script that writes it even if it fails. `company` is nil if a worker of
+-- this version ends its own claim.
 local function release_lease(id, owner, company)
   remove_entry(ns .. 'leases', id)
   if company == '1' then

@@ -41,17 +41,17 @@ local function settle(index)
   local first = 2 + index * FIELDS
   local id, fence, field, body = arg(first + 1), arg(first + 2), arg(first + 4), arg(first + 5)
   local accepted = 1
-  local job = redis.call('HMGET', record_key(id), 'state', 'fence', 'deadline', 'owner', 'company', 'digest', 'kind',
-    'submitted', 'followed', 'prepared')
-  if job[1] == 'running' and job[2] == fence and not job[10] then
+  local job = redis.call('HMGET', record_key(id), 'state', 'fence', 'deadline', 'owner', 'digest', 'kind', 'submitted',
+    'followed', 'prepared')
+  if job[1] == 'running' and job[2] == fence and not job[9] then
     if field == 'report' and job[3] ~= '' and tonumber(job[3]) <= now then
       rare().expire_job(id)
       accepted = rare().record_result(id, fence, 'settle', 2)
     elseif not readable then
       accepted = -1
     else
-      release_lease(id, job[4], job[5])
-      write_outcome(id, job[6], job[7], job[8], job[9], arg(first + 3), field, body, arg(first + 7))
+      release_lease(id, job[4])
+      write_outcome(id, job[5], job[6], job[7], job[8], arg(first + 3), field, body, arg(first + 7))
       if arg(first + 6) ~= '' then
         store_predictions(arg(first + 6))
       end

@@ -221,7 +221,7 @@ for index = 0, arg(10) ~= '' and not all_new and count - 1 or -1 do
   chain_known = chain_known or redis.call('EXISTS', record_key(id)) == 1 or select(2, rare().buried(id)) ~= nil
 end
 
-local created, new, others, arrivals = {}, {}, cjson.decode(arg(6)), 0
+local created, new, others, arrivals = {}, {}, arg(6) == '{}' and {} or cjson.decode(arg(6)), 0
 local check, supersede
 local conditional = arg(8) == '1'
 for index = 0, count - 1 do

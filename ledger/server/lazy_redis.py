@@ -16,4 +16,5 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    return getattr(import_module("redis"), name)
+    value = globals()[name] = getattr(import_module("redis"), name)  # the next use finds it at once
+    return value

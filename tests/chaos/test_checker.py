@@ -34,7 +34,7 @@ AGAIN = "redis.call('XADD', ns .. 'outcomes', '*', 'job', id)"
 BROKEN = {
     "drops the fence": (
         "settle",
-        "if job[1] == 'running' and job[2] == fence and not job[10] then",
+        "if job[1] == 'running' and job[2] == fence and not job[9] then",
         "if true then",
         "duplicated",
     ),
