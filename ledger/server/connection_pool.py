@@ -184,9 +184,14 @@ class ConnectionPool:
 
 
 def _allow(connection: Any, seconds: float) -> None:
-    """Set the time limit of each step of the next exchange over a connection."""
+    """Set the time limit of each step of the next exchange over a connection, if there is time left."""
     if seconds <= 0:
         raise redis.TimeoutError("no time is left for an answer")
+    set_timeout(connection, seconds)
+
+
+def set_timeout(connection: Any, seconds: float) -> None:
+    """Set the time limit of each step of the next exchange over a connection."""
     if connection.socket_timeout != seconds:
         connection.socket_timeout = connection.socket_connect_timeout = seconds
         if connection._sock is not None:

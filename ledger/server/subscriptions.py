@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ledger.server.base_server import checked_replies
-from ledger.server.connection_pool import Command, ConnectionPool
+from ledger.server.connection_pool import Command, ConnectionPool, set_timeout
 
 if TYPE_CHECKING:
     import redis
 else:
     from ledger.server import lazy_redis as redis
+
+_LEAST_SECONDS = 0.001  # a socket with a timeout of 0 does not wait at all
 
 
 @contextmanager
@@ -57,8 +59,12 @@ class Subscription:
         """Return the next message; None after the timeout, or if messages may have been missed."""
         deadline = time.monotonic() + timeout_seconds
         try:
-            while self.connection.can_read(timeout=max(0.0, deadline - time.monotonic())):
-                kind, channel, content = self.connection.read_response()
+            while True:
+                try:  # the read itself waits: `can_read` asks the operating system three times more
+                    set_timeout(self.connection, max(_LEAST_SECONDS, deadline - time.monotonic()))
+                    kind, channel, content = self.connection.read_response(disconnect_on_error=False)
+                except redis.TimeoutError:
+                    break
                 if channel == self._channel:
                     if kind == b"sunsubscribe":  # the slot is on another node now
                         raise redis.ConnectionError("the subscription was ended by the server")
