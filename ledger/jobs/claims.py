@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum, IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -23,12 +23,8 @@ from ledger.contracts.prediction_record import MAX_DAY_ENTRIES, PredictionPage, 
 from ledger.contracts.provenance import Provenance, encode_provenance
 from ledger.contracts.reports import Report
 from ledger.contracts.trace_context import TraceContext
+from ledger.server.base_server import lacks_script
 from ledger.server.server import Server, to_datetime
-
-if TYPE_CHECKING:
-    import redis
-else:
-    from ledger.server import lazy_redis as redis
 
 MAX_CLAIM_SIZE = 1_000  # in one claim, so that no script blocks the server for long
 _TOO_NEW = -1
@@ -227,7 +223,7 @@ class Claims:
                 blocks_seconds=timeout_seconds,
             )
             for reply in (doorbell, answer):
-                if isinstance(reply, Exception) and not isinstance(reply, redis.exceptions.NoScriptError):
+                if isinstance(reply, Exception) and not lacks_script(reply):
                     raise reply
         item: bytes | Recalled | None = None
         if doorbell is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -103,7 +102,7 @@ class BaseServer:
     def script_call(self, name: str, *args: Any) -> Command:
         """Return the command that calls a script; its token lets the server recognise a repeated call."""
         keys = keys_of(name, self._root)(args)
-        token = secrets.token_hex(8)
+        token = os.urandom(8).hex()
         return ("EVALSHA", self.scripts[name].sha, len(keys), *keys, *self._header, token, self.fence, *args)
 
     def script(self, name: str, *args: Any) -> Exchange[Any]:
@@ -118,7 +117,7 @@ class BaseServer:
         with self.translate_errors():
             replies = yield request
             for _ in range(_MAX_LOADS):
-                if not isinstance(replies[0], redis.exceptions.NoScriptError):
+                if not lacks_script(replies[0]):
                     break
                 # The server was restarted, or another one has become the primary: load the script.
                 yield Commands((("SCRIPT", "LOAD", self.scripts[name].script),))
@@ -211,6 +210,11 @@ def open_client(settings: LedgerSettings, *, asynchronous: bool = False) -> Any:
                 f"CORNERMAN_REDIS_URL: its option {name} names no file that this user can read"
             )
     return import_module("redis.asyncio" if asynchronous else "redis").Redis.from_pool(pool)
+
+
+def lacks_script(reply: Any) -> bool:
+    """Return True if a reply says that the server does not have the script yet, or not any more."""
+    return isinstance(reply, Exception) and isinstance(reply, redis.exceptions.NoScriptError)
 
 
 def checked_replies(replies: list[Any]) -> list[Any]:

@@ -5,14 +5,9 @@ Otherwise it would be found out by the first job that needs what is missing, per
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ledger.contracts.failures import LedgerUnavailableError
-
-if TYPE_CHECKING:
-    import redis
-else:
-    from ledger.server import lazy_redis as redis
 
 COMMANDS = (
     "brpop del evalsha exec exists get hdel hget hgetall hincrby hlen hmget hset hsetnx hstrlen incr info llen lpush "
@@ -56,7 +51,7 @@ def check_commands(address: str, hello: Any, known: Any, *, in_cluster: bool) ->
     advice = mode_advice(facts_of(hello).get("mode", ""), "cluster" if in_cluster else "standalone")
     if advice is not None:
         raise LedgerUnavailableError(f"the server at {address} cannot be used: {advice}")
-    missing = ["HELLO"] if isinstance(hello, redis.ResponseError) and "unknown command" in str(hello) else []
+    missing = ["HELLO"] if isinstance(hello, Exception) and "unknown command" in str(hello) else []
     names = needed_commands(in_cluster=in_cluster)
     if isinstance(known, list) and len(known) == len(names):
         missing += [name.upper() for name, found in zip(names, known, strict=True) if not found]

@@ -174,7 +174,11 @@ def busy(admin: Any) -> None:
 
 
 def at_leisure(admin: Any) -> None:
-    admin.execute_command("SCRIPT", "KILL")
+    admin.execute_command("SCRIPT", "KILL")  # which is answered before the script has ended
+    while True:
+        with suppress(redis.ResponseError):
+            admin.ping()
+            return
 
 
 @pytest.mark.parametrize(
