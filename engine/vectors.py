@@ -22,7 +22,6 @@ from numba.extending import intrinsic, models, register_model
 from numba.np.arrayobj import make_array
 
 _INDEX = ir.IntType(32)
-_TABLE_LANES = 16
 
 
 class Vector(types.Type):  # type: ignore[misc] # its types are not followed
@@ -158,34 +157,33 @@ def rectified(typing: Any, values: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def split_steps(typing: Any, places: Any, codes: Any, here: Any, cut: Any, left: Any) -> Any:
-    """Return how far rows move at a node of a tree: `left`, or one more if the code is above the cut; 0 if not there.
+def move(typing: Any, places: Any, before: Any, codes: Any, here: Any, cut: Any, left: Any, right: Any) -> Any:
+    """Return the positions of rows in a tree after a node: those that were at it go right if above its cut, else left.
 
-    `places` has the position of each row in the tree, uint8; `codes` the code of each row's feature; `here`, `cut` and
-    `left` are the position of the node, its cut, and the steps to its left child.
+    `places` and `before` have the position of each row, uint8, now and when the node is looked at; `codes` the code of
+    each row's feature; `here` and `cut` are the position of the node and its cut, `left` and `right` its children.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        at, feature, node, edge, steps = arguments
+        now, at, feature, node, edge, near, far = arguments
         there = builder.icmp_unsigned("==", at, _repeat(builder, node, places.lanes))
         above = builder.icmp_unsigned(">", feature, _repeat(builder, edge, places.lanes))
-        nearer = _repeat(builder, steps, places.lanes)
-        farther = _repeat(builder, builder.add(steps, ir.Constant(steps.type, 1)), places.lanes)
-        stay = ir.Constant(at.type, [0] * places.lanes)
-        return builder.select(there, builder.select(above, farther, nearer), stay)
+        child = builder.select(above, _repeat(builder, far, places.lanes), _repeat(builder, near, places.lanes))
+        return builder.select(there, child, now)
 
-    return places(places, codes, types.uint8, codes.dtype, types.uint8), generate
+    return places(places, places, codes, types.uint8, codes.dtype, types.uint8, types.uint8), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def add_entries(typing: Any, total: Any, table: Any, places: Any) -> Any:
-    """Return total + table[places]: vectors of 16 float64, 16 float32 and 16 positions below 16."""
+    """Return total + table[places]: vectors of 8 float64, 16 float32 and 8 positions below 16."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         sums, entries, at = arguments
-        wide = builder.zext(at, ir.VectorType(_INDEX, _TABLE_LANES))
-        found = ir.Constant(entries.type, ir.Undefined)
-        for lane in range(_TABLE_LANES):  # LLVM recognizes one permutation of the table
+        wide = builder.zext(at, ir.VectorType(_INDEX, total.lanes))
+        found = ir.Constant(ir.VectorType(entries.type.element, total.lanes), ir.Undefined)
+        # LLVM recognizes one permutation of the table; of more numbers than a vector of float64 has, only the first.
+        for lane in range(total.lanes):
             place = ir.Constant(_INDEX, lane)
             entry = builder.extract_element(entries, builder.extract_element(wide, place))
             found = builder.insert_element(found, entry, place)

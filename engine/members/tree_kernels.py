@@ -14,7 +14,7 @@ import numpy as np
 from engine.arrays import Array
 from engine.compilation import inline_kernel, kernel, part_of_kernel
 from engine.members.node_layout import NARROW, WIDE
-from engine.vectors import add, add_entries, fill, load, load_like, split_steps, store
+from engine.vectors import add_entries, fill, load, load_like, move, store
 
 _0, _1, _2 = np.uint64(0), np.uint64(1), np.uint64(2)
 _NOWHERE = 255  # a position, which is a byte, to which no row is swept
@@ -47,41 +47,41 @@ def _step(nodes: Array, codes: Array, row: Any, node: Any, lanes: Any) -> Any:
 
 
 @part_of_kernel
-def _steps_at(nodes: Array, root: Any, position: Any, codes: Array, block: Any, lanes: Any, now: Any) -> Any:
-    """Return how far rows at positions `now` of a tree move at the node at one of these positions."""
+def _move_at(nodes: Array, root: Any, position: Any, codes: Array, block: Any, lanes: Any, now: Any, before: Any) -> Any:
+    """Return where rows are after the node at a position of a tree; `before` has their positions when they reach it."""
     word = np.uint64(nodes[root + position])
     inner = (word & _1) - _1
-    cut, column, left = _parts(nodes, word)
+    cut, column, steps = _parts(nodes, word)
     some = load_like(codes, block + (column & inner) * lanes, now)
     # At a leaf no code is above the cut, and the child is the node itself.
-    return split_steps(now, some, np.uint8(position), codes.dtype.type(cut | ~inner), np.uint8(left & inner))
+    left = np.uint8(position + (steps & inner))
+    return move(now, before, some, np.uint8(position), codes.dtype.type(cut | ~inner), left, np.uint8(left + 1))
 
 
 @part_of_kernel
 def _sweep_levels(nodes: Array, root: Any, codes: Array, block: Any, lanes: Any, now: Any) -> Any:
     """Return the positions of a block's rows after three steps from the root of a tree."""
-    now = add(now, _steps_at(nodes, root, _0, codes, block, lanes, now))
-    left = _steps_at(nodes, root, _1, codes, block, lanes, now)
-    now = add(now, add(left, _steps_at(nodes, root, _2, codes, block, lanes, now)))
-    # No row is at positions 5 and 6 yet if these are children of 3 or 4.
-    left = _steps_at(nodes, root, np.uint64(3), codes, block, lanes, now)
-    left = add(left, _steps_at(nodes, root, np.uint64(4), codes, block, lanes, now))
-    right = _steps_at(nodes, root, np.uint64(5), codes, block, lanes, now)
-    right = add(right, _steps_at(nodes, root, np.uint64(6), codes, block, lanes, now))
-    return add(now, add(left, right))
+    first = _move_at(nodes, root, _0, codes, block, lanes, now, now)
+    second = _move_at(nodes, root, _1, codes, block, lanes, first, first)
+    second = _move_at(nodes, root, _2, codes, block, lanes, second, first)
+    # No row was at positions 5 and 6 before if these are children of 3 or 4.
+    third = _move_at(nodes, root, np.uint64(3), codes, block, lanes, second, second)
+    third = _move_at(nodes, root, np.uint64(4), codes, block, lanes, third, second)
+    third = _move_at(nodes, root, np.uint64(5), codes, block, lanes, third, second)
+    return _move_at(nodes, root, np.uint64(6), codes, block, lanes, third, second)
 
 
 @part_of_kernel
 def _sweep_splits(codes: Array, block: Any, lanes: Any, count: int, splits: Any, now: Any) -> Any:
     """Return the positions of a block's rows after all splits that `_list_splits` has listed."""
-    columns, cuts, places, lefts = splits
+    columns, cuts, places, lefts, rights = splits
     for even in range(0, count, 2):
         a = np.uint64(even)
         b = a + _1
         one = load_like(codes, block + columns[a] * lanes, now)
         other = load_like(codes, block + columns[b] * lanes, now)
-        one_steps = split_steps(now, one, places[a], cuts[a], lefts[a])
-        now = add(now, add(one_steps, split_steps(now, other, places[b], cuts[b], lefts[b])))
+        moved = move(now, now, one, places[a], cuts[a], lefts[a], rights[a])
+        now = move(moved, now, other, places[b], cuts[b], lefts[b], rights[b])
     return now
 
 
@@ -153,9 +153,9 @@ def _list_splits(nodes: Array, root: Any, size: Any, splits: Any) -> Any:
     nodes, root, size
         The tree and its number of nodes.
     splits
-        Arrays that receive column, cut, position and steps to the left child of each split.
+        Arrays that receive column, cut, position, left child and right child of each split.
     """
-    columns, cuts, places, lefts = splits
+    columns, cuts, places, lefts, rights = splits
     count, first_child = _0, _0
     level, level_end, children_end = 0, _1, _0
     node = _0
@@ -170,15 +170,16 @@ def _list_splits(nodes: Array, root: Any, size: Any, splits: Any) -> Any:
                 break
             children_end = left + _2
             if count & _1 and node >= first_child:
-                columns[count], cuts[count], places[count], lefts[count] = 0, 0, _NOWHERE, 0
+                columns[count], cuts[count], places[count] = 0, 0, _NOWHERE
                 count += _1
             if not count & _1:
                 first_child = left
-            columns[count], cuts[count], places[count], lefts[count] = column, cut, node, steps
+            columns[count], cuts[count], places[count] = column, cut, node
+            lefts[count], rights[count] = left, left + _1
             count += _1
         node += _1
     if count & _1:
-        columns[count], cuts[count], places[count], lefts[count] = 0, 0, _NOWHERE, 0
+        columns[count], cuts[count], places[count] = 0, 0, _NOWHERE
         count += _1
     return np.int64(count), level + 1 if node == level_end else level
 
@@ -195,9 +196,9 @@ def _add_leaves(values: Array, root: Any, halves: Any, place: Array, lanes: int,
 def _add_table(values: Array, root: Any, place: Array, lanes: int, sums: Array, row: Any) -> None:
     """Add leaf values as `_add_leaves` does, in a tree whose nodes fit into a vector."""
     entries = load(values, root, 16)
-    for part in range(0, lanes, 16):
+    for part in range(0, lanes, 8):
         at = row + np.uint64(part)
-        store(sums, at, add_entries(load(sums, at, 16), entries, load(place, np.uint64(part), 16)))
+        store(sums, at, add_entries(load(sums, at, 8), entries, load(place, np.uint64(part), 8)))
 
 
 @inline_kernel
@@ -217,7 +218,8 @@ def _sum_leaves(
     flat, width, step = codes.ravel(), np.uint64(codes.shape[1] * codes.shape[2]), np.uint64(lanes)
     halves = np.uint64(len(values) // len(nodes))
     last_table = len(nodes) - 16 if halves == _1 else -1  # the last root behind which 16 nodes can be read
-    splits = np.empty(256, np.uint64), np.empty(256, codes.dtype), np.empty(256, np.uint8), np.empty(256, np.uint8)
+    places, lefts, rights = np.empty(256, np.uint8), np.zeros(256, np.uint8), np.zeros(256, np.uint8)
+    splits = np.empty(256, np.uint64), np.empty(256, codes.dtype), places, lefts, rights
     place, ends = np.zeros(lanes + ROWS_PER_WALK, np.uint8), np.empty(ROWS_PER_WALK, np.uint64)
     for replica in range(out.shape[0]):
         sums = out[replica]
