@@ -12,7 +12,9 @@ Covers resampling and replica predictions in batches within a memory limit. `eng
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,8 +28,12 @@ from engine.members.weights import check_weights, weighted_sum
 from engine.resources.memory_guard import MemoryGuard
 
 MIN_REPLICAS = 10  # fewer replicas have no meaningful percentiles
-_MIN_PARALLEL_WORK = 2_000_000  # values times replicas; less work is done before joblib has started its threads
-_MIN_BATCH_PREDICTIONS = 50_000  # of rows by replicas, 2.8 MB with their temporary arrays; smaller batches are joined
+_MIN_PARALLEL_WORK = 2_000_000  # values times replicas; less work is not worth starting threads
+_MAX_BATCH_ROWS = 1024  # rows that stay in the second-level cache while all members predict them
+_MIN_BATCH_PREDICTIONS = 51_200  # of rows by replicas, 2.9 MB with their temporary arrays; smaller batches are joined
+
+_Batch = tuple[slice, int, int]
+"""Rows, and the range of the replicas that predict them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +156,12 @@ class ThreadSafeBootstrapSampler:
         self._check_replicas(models)
         total = np.empty((self.config.n_bootstrap, len(values)))
 
-        def fill(start: int, stop: int) -> None:
+        def fill(batch: _Batch) -> None:
+            rows, start, stop = batch
             self._guard.check(f"predicting replicas {start} to {stop - 1}")
-            total[start:stop] = weighted_sum(
+            total[start:stop, rows] = weighted_sum(
                 {
-                    name: _checked(name, model.predict_replicas(values, start, stop), start)
+                    name: _checked(name, model.predict_replicas(values[rows], start, stop), start)
                     for name, model in models.items()
                 },
                 weights,
@@ -163,23 +170,24 @@ class ThreadSafeBootstrapSampler:
         threads = resolve_n_jobs(self.config.n_jobs)
         batches = list(self._batches(len(values), len(models), threads))
         if min(threads, len(batches)) == 1 or values.size * self.config.n_bootstrap < _MIN_PARALLEL_WORK:
-            for start, stop in batches:
-                fill(start, stop)
+            for batch in batches:
+                fill(batch)
         else:
-            from joblib import Parallel, delayed  # not loaded for a few rows
-
-            Parallel(n_jobs=threads, prefer="threads")(delayed(fill)(start, stop) for start, stop in batches)
+            with ThreadPoolExecutor(min(threads, len(batches))) as pool:
+                deque(pool.map(fill, batches), maxlen=0)  # raises the first error
         return total
 
-    def _batches(self, rows: int, members: int, threads: int) -> Iterator[tuple[int, int]]:
-        """Split the replicas so that all threads have work and no thread needs more memory than the limit allows."""
+    def _batches(self, rows: int, members: int, threads: int) -> Iterator[_Batch]:
+        """Split the work so that all threads have some and no thread needs more memory than the limit allows."""
         even = -(-self.config.n_bootstrap // threads)
-        wanted = min(max(self.config.batch_size, _MIN_BATCH_PREDICTIONS // max(1, rows)), even)
+        some = min(rows, _MAX_BATCH_ROWS)
+        wanted = min(max(self.config.batch_size, _MIN_BATCH_PREDICTIONS // max(1, some)), even)
         # A member's output, the temporary arrays of its kernel (about three of that size) and the weighted sum.
-        each = rows * 8 * (members + 4) * threads
+        each = some * 8 * (members + 4) * threads
         size = self._guard.batch_size(each, wanted)
-        for start in range(0, self.config.n_bootstrap, size):
-            yield start, min(start + size, self.config.n_bootstrap)
+        for row in range(0, max(1, rows), _MAX_BATCH_ROWS):
+            for start in range(0, self.config.n_bootstrap, size):
+                yield slice(row, row + _MAX_BATCH_ROWS), start, min(start + size, self.config.n_bootstrap)
 
     def _check_replicas(self, models: Mapping[str, ReplicatedMember]) -> None:
         for name, model in models.items():

@@ -47,8 +47,10 @@ def _step(nodes: Array, codes: Array, row: Any, node: Any, lanes: Any) -> Any:
 
 
 @part_of_kernel
-def _move_at(nodes: Array, root: Any, position: Any, codes: Array, block: Any, lanes: Any, now: Any, before: Any) -> Any:
-    """Return where rows are after the node at a position of a tree; `before` has their positions when they reach it."""
+def _move_at(
+    nodes: Array, root: Any, position: Any, codes: Array, block: Any, lanes: Any, now: Any, before: Any
+) -> Any:
+    """Return positions after a node of a tree, at a position that rows are at in `before`."""
     word = np.uint64(nodes[root + position])
     inner = (word & _1) - _1
     cut, column, steps = _parts(nodes, word)
