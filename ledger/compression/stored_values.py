@@ -30,8 +30,7 @@ MIN_COMPRESSED_BYTES = 300
 """Smaller values are stored as they are: compressing them takes longer than it is worth."""
 MAX_VALUE_BYTES = 64 * 2**20
 """Largest value that is read: a frame states its length, and a damaged one must not fill the memory."""
-_LEVEL = 9
-_FAST_LEVEL = 1
+_LEVEL = 1  # higher ones take longer than the bytes that they save are worth
 _MAGIC = b"\x28\xb5\x2f\xfd"
 
 
@@ -40,10 +39,10 @@ class UnreadableValueError(LedgerError, ValueError):
 
 
 class _Codecs(threading.local):
-    """The compressors, by level, and decompressors of one thread."""
+    """The compressor and the decompressors of one thread."""
 
     def __init__(self) -> None:
-        self.compressors: dict[int, zstandard.ZstdCompressor] = {}
+        self.compressor: zstandard.ZstdCompressor | None = None
         self.decompressors: dict[int, zstandard.ZstdDecompressor] = {}
 
 
@@ -60,8 +59,7 @@ def compress(value: bytes, stored_format: int = NEWEST_FORMAT, *, fast: bool = F
     stored_format
         Format of the ledger's values.
     fast
-        True for payloads, of which one producer writes thousands a second: without packing, and at a quarter of the
-        time of a higher level. A card becomes a quarter larger than otherwise.
+        True for payloads, of which one producer writes thousands a second: without packing.
 
     Returns
     -------
@@ -70,7 +68,7 @@ def compress(value: bytes, stored_format: int = NEWEST_FORMAT, *, fast: bool = F
     """
     if stored_format < COMPRESSED_FORMAT or len(value) < MIN_COMPRESSED_BYTES or not value.startswith(b"{"):
         return value
-    frame = _compressor(_FAST_LEVEL).compress(value) if fast else _compressor(_LEVEL).compress(pack(value))
+    frame = _compressor().compress(value if fast else pack(value))
     return frame if len(frame) < len(value) else value
 
 
@@ -113,15 +111,15 @@ def is_compressed(stored: bytes) -> bool:
     return stored.startswith(_MAGIC)
 
 
-def _compressor(level: int) -> zstandard.ZstdCompressor:
-    found = _codecs.compressors.get(level)
+def _compressor() -> zstandard.ZstdCompressor:
+    found = _codecs.compressor
     if found is None:
         import zstandard
 
         dictionary = zstandard.ZstdCompressionDict(read_dictionary(DICTIONARY_ID))
-        dictionary.precompute_compress(level=level)
-        found = zstandard.ZstdCompressor(level=level, dict_data=dictionary, write_checksum=True)
-        _codecs.compressors[level] = found
+        dictionary.precompute_compress(level=_LEVEL)
+        found = zstandard.ZstdCompressor(level=_LEVEL, dict_data=dictionary, write_checksum=True)
+        _codecs.compressor = found
     return found
 
 
