@@ -37,7 +37,8 @@ class ScratchFolder:
             self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{name}-"))
             with suppress(FileNotFoundError):  # another process took it for abandoned before it was locked
                 self._lock = os.open(self.path, os.O_RDONLY)
-                fcntl.flock(self._lock, fcntl.LOCK_EX)
+                with suppress(OSError):  # a file system without locks, where no folder counts as abandoned
+                    fcntl.flock(self._lock, fcntl.LOCK_EX)
                 if self.path.exists():
                     return
                 os.close(self._lock)

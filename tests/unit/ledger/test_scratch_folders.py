@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -60,6 +62,16 @@ def test_makers_of_the_same_moment_keep_theirs(temporary: Path) -> None:
     for maker in makers:
         maker.join()
     assert [maker.exitcode for maker in makers] == [0] * MAKERS
+    assert list(temporary.iterdir()) == []
+
+
+def test_without_locks_no_folder_counts_as_abandoned(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with ScratchFolder("first") as first, ScratchFolder("second") as second:
+        assert set(temporary.iterdir()) == {first.path, second.path}
     assert list(temporary.iterdir()) == []
 
 
