@@ -44,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         config.stash[SCRATCH] = ScratchFolder("tests")
         os.environ[FOLDER] = str(config.stash[SCRATCH].path)
+        os.environ["TMPDIR"] = os.environ[FOLDER]  # for the programs that tests start, many of which are killed
         os.environ[RUN_PROCESS] = str(os.getpid())
         if config.getoption("numprocesses", None):
             config.stash[COMPILATION] = start_compiling_if_missing()

@@ -99,6 +99,7 @@ def running(queue: Queue, bin_folder: Path) -> Iterator[Service]:
             "PEERS_VARIANT": queue.variant,
             "CORNERMAN_REDIS_URL": url,
             "CORNERMAN_DATA": str(folder),
+            "TMPDIR": str(folder),  # the workers are killed
             "PYTHONPATH": f"{PROGRAMS}:{ROOT}" if queue.requirements is None else str(PROGRAMS),
         }
         names = {"python": str(bin_folder / "python"), "bin": str(bin_folder), "url": url}

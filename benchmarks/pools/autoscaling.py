@@ -60,11 +60,10 @@ class BudgetCut:
 @contextlib.contextmanager
 def process(command: Sequence[str], environment: dict[str, str], log: Path) -> Iterator[int]:
     """Run a pool for the duration of a block; kill its process group afterwards."""
+    # What the killed processes leave is removed with the log's folder.
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(log.parent), **environment}
     with log.open("wb") as stream:
-        started = subprocess.Popen(
-            command, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, stdout=stream, stderr=stream,
-            start_new_session=True,
-        )  # fmt: skip
+        started = subprocess.Popen(command, env=variables, stdout=stream, stderr=stream, start_new_session=True)
     try:
         yield started.pid
     finally:

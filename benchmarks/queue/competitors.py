@@ -139,7 +139,8 @@ def wait_until(condition: Callable[[], object], what: str, timeout_seconds: floa
 @contextmanager
 def run_workers(command: list[str], log: Path, variables: dict[str, str]) -> Iterator[WorkerProcesses]:
     """Run worker processes for the duration of a block."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    # They are killed in the end: what they leave is removed with the log's folder.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(log.parent), **variables}
     with log.open("wb") as stream:
         # A process group of its own, so that all processes can be paused and killed together.
         process = subprocess.Popen(command, env=environment, stdout=stream, stderr=stream, start_new_session=True)
