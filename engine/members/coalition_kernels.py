@@ -13,11 +13,13 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.compilation import kernel
+from engine.vectors import add_product, load, load_like, store
 
 _0, _1 = np.uint64(0), np.uint64(1)
 _OUTSIDE, _ROW = np.uint64(16), np.uint64(32)
 _GROUPS = np.uint64(0xFFFF)
 _LOW_GROUPS = 6  # number of groups whose coalitions are computed together, in the first-level cache
+_LANES = 32  # coalitions in a vector
 
 
 @kernel
@@ -148,7 +150,8 @@ def run_network_coalitions(
     # The change by each group and, at k, the value of the neutral row: of hidden units, and of what follows linearly.
     hidden, linear = np.empty((k + 1, units)), np.empty((k + 1, outputs))
     hidden_low, linear_low = np.empty((units, width)), np.empty((outputs, width))
-    signal, result = np.empty((widest, width)), np.empty((widest, width))
+    room = max(width, _LANES)
+    signal, result = np.zeros((widest, room)), np.zeros((widest, room))
     used, active_weights = np.empty((units, outputs)), np.empty((units, outputs))
     for network in range(out.shape[0]):
         for row in range(out.shape[1]):
@@ -265,27 +268,19 @@ def _take_active_units(
 
 @kernel
 def _add_active(signal: Array, weights: Array, inputs: int, result: Array, outputs: int) -> None:
-    """Apply the ReLU to the inputs, and add what they give to the outputs, four inputs at a time."""
+    """Apply the ReLU to the inputs, and add what they give to the outputs, whose sums stay in registers."""
     for source in range(inputs):
         for coalition in range(signal.shape[1]):
             signal[source, coalition] = max(signal[source, coalition], 0.0)
+    step = np.uint64(signal.shape[1])
     for output in range(outputs):
-        sums = result[output]
-        source = 0
-        while source + 4 <= inputs:
-            a0, a1, a2, a3 = signal[source], signal[source + 1], signal[source + 2], signal[source + 3]
-            w0, w1 = weights[source, output], weights[source + 1, output]
-            w2, w3 = weights[source + 2, output], weights[source + 3, output]
-            for coalition in range(len(sums)):
-                sums[coalition] = (
-                    ((sums[coalition] + a0[coalition] * w0) + a1[coalition] * w1) + a2[coalition] * w2
-                ) + a3[coalition] * w3
-            source += 4
-        while source < inputs:
-            a0, w0 = signal[source], weights[source, output]
-            for coalition in range(len(sums)):
-                sums[coalition] += a0[coalition] * w0
-            source += 1
+        for start in range(0, signal.shape[1], _LANES):
+            at, place = np.uint64(output) * step + np.uint64(start), np.uint64(start)
+            sums = load(result, at, _LANES)
+            for source in range(inputs):
+                sums = add_product(sums, load_like(signal, place, sums), weights[source, output])
+                place += step
+            store(result, at, sums)
 
 
 @kernel
