@@ -10,12 +10,14 @@ import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ledger.archive.outcome_archive import FoundRecord, OutcomeArchive
 from ledger.contracts.failures import ArchiveUnavailableError, JobArchivedError
 from ledger.server.base_server import BaseServer
 from ledger.server.exchanges import Call, Exchange
+
+if TYPE_CHECKING:
+    from ledger.archive.outcome_archive import FoundRecord, OutcomeArchive
 
 ARCHIVE = "archive"
 """Key of the state of the archive: see archive_publish.lua."""
@@ -131,6 +133,8 @@ def with_archived(
 
 def archive_of(server: BaseServer, url: str, folder: str) -> OutcomeArchive:
     """Return the archive in a folder at a URL, opened once for each server."""
+    from ledger.archive.outcome_archive import OutcomeArchive  # few callers ask for what the server no longer has
+
     place = f"{url}/{folder}"
     with _lock:
         known = _archives.get(server)
