@@ -200,6 +200,7 @@ def open_client(settings: LedgerSettings, *, asynchronous: bool = False) -> Any:
             asynchronous=asynchronous,
             # The calls are retried by the ledger's own connections, with one clock.
             retry=retries.Retry(redis.backoff.NoBackoff(), 0),
+            **_driver_options(),
         )
         pool.connection_class(**pool.connection_kwargs)  # an unopened connection: redis-py checks the options
     except (ValueError, TypeError, redis.RedisError):  # their text may quote a part of the password
@@ -210,6 +211,13 @@ def open_client(settings: LedgerSettings, *, asynchronous: bool = False) -> Any:
                 f"CORNERMAN_REDIS_URL: its option {name} names no file that this user can read"
             )
     return import_module("redis.asyncio" if asynchronous else "redis").Redis.from_pool(pool)
+
+
+def _driver_options() -> dict[str, Any]:
+    """Return which library redis-py reports to servers; otherwise each connection reads its version from files."""
+    if not hasattr(redis, "DriverInfo"):  # an earlier redis-py
+        return {}
+    return {"driver_info": redis.DriverInfo(lib_version=redis.__version__)}
 
 
 def lacks_script(reply: Any) -> bool:

@@ -51,6 +51,12 @@ def test_one_connection_serves_one_command_after_the_other(connections: Connecti
     assert len({connections.execute(("CLIENT", "ID"))[0] for _ in range(5)}) == 1
 
 
+def test_the_server_is_told_which_library_asks(connections: ConnectionPool) -> None:
+    shown = connections.execute(("CLIENT", "INFO"))[0].decode().split()
+    assert "lib-name=redis-py" in shown
+    assert f"lib-ver={redis.__version__}" in shown
+
+
 def test_one_that_was_cut_meanwhile_is_opened_anew_and_the_others_are_closed(
     client: Any, connections: ConnectionPool
 ) -> None:
