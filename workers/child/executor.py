@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -77,8 +76,7 @@ class HandlerImportError(Exception):
     """The handler of a claim cannot be imported: the installation of this pool is damaged."""
 
 
-@dataclass(frozen=True)
-class AttemptResult:
+class AttemptResult(msgspec.Struct, frozen=True):
     """How an attempt ended, with or without a result to settle.
 
     `reason` is the reason for a release; `leaving` is the exception that ends the child.
