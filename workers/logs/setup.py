@@ -15,7 +15,7 @@ import resource
 import sys
 import traceback
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
@@ -135,16 +135,27 @@ class LogLevels:
                 logging.getLogger(name).setLevel(controls.choice(f"log_level.{component}") or self._level)
 
 
-@contextmanager
-def job_log_context(claim: Claim) -> Iterator[None]:
-    """Add the job's id, correlation id, caller and trace to every line that this thread logs in the block."""
-    global _running_claim
-    before, _running_claim = _CLAIM.set(claim), claim
-    try:
-        yield
-    finally:
-        _CLAIM.reset(before)
+class _JobLogContext:
+    """A block that runs a claim; entering a generator takes twice as long."""
+
+    __slots__ = ("_before", "_claim")
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+
+    def __enter__(self) -> None:
+        global _running_claim
+        self._before, _running_claim = _CLAIM.set(self._claim), self._claim
+
+    def __exit__(self, *error: object) -> None:
+        global _running_claim
+        _CLAIM.reset(self._before)
         _running_claim = None
+
+
+def job_log_context(claim: Claim) -> AbstractContextManager[None]:
+    """Add the job's id, correlation id, caller and trace to every line that this thread logs in the block."""
+    return _JobLogContext(claim)
 
 
 def traceback_locations(error: BaseException) -> dict[str, str]:

@@ -171,7 +171,8 @@ class Scoreboard:
     @property
     def free_mb(self) -> float:
         """Memory that no child has reserved; negative if the pool uses more than it may."""
-        return self._memory().free_mb
+        free_mb: float = _NUMBER.unpack_from(self._page, _MEMORY_AT)[0]
+        return free_mb
 
     @property
     def job_waits_for_memory(self) -> bool:
