@@ -56,7 +56,8 @@ def create_production_ensemble_config(
     max_uncertainty_threshold
         A prediction is flagged if its interval at `UNCERTAINTY_LEVEL` is wider than this.
     batch_size
-        Largest number of replicas in memory at once in each thread; it never changes a prediction.
+        Largest number of replicas in memory at once in each thread, if they take 3 MB or more; it never changes a
+        prediction.
 
     Raises
     ------
