@@ -63,8 +63,8 @@ class PredictionSize:
 
 
 # As `python -m benchmarks.memory.estimate --fit` printed them, in the order of `training_terms` and `prediction_terms`.
-TRAINING_COEFFICIENTS = (66.7, 0.0, 3.55e-05, 1.28e-05, 0.102)
-PREDICTION_COEFFICIENTS = (5.26, 0.962, 8.25e-05)
+TRAINING_COEFFICIENTS = (83.8, 0.0, 3.11e-06, 2.64e-05, 0.102)
+PREDICTION_COEFFICIENTS = (17.8, 0.956, 8.84e-05)
 
 
 def training_terms(size: TrainingSize) -> tuple[float, ...]:
