@@ -47,7 +47,7 @@ released = compiler()
 print(json.dumps({"before": before, "released": released, "same": compiled() == text, "after": compiler()}))
 """
 TRAIN = """
-from engine.machine_code import compile_members
+from engine.loop_calls import compile_members
 compile_members()  # or reads its machine code from the cache
 compile_members()
 print(json.dumps(compiler()))
