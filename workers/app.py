@@ -123,7 +123,7 @@ def _supervisor_step(pool: WorkerPool) -> type[bootsteps.StartStopStep]:
         def start(self, worker: Any) -> None:
             queues = worker.app.amqp.queues
             self._queues = list(queues.consume_from)
-            pool.scoreboard.set_target_size(max(1, worker.pool.num_processes), 0)
+            pool.scoreboard.set_target_size(worker.pool.num_processes, 0)
             self._maintenance = Maintenance(worker, pool, self._queues)
             observatory = PoolMonitor(pool, self._queues)
             observatory.start()

@@ -110,21 +110,6 @@ def test_a_single_child_imports_a_handler_with_its_first_job_and_its_main_proces
     assert libraries(pool.pid) == set()
 
 
-def started_ticks(thread: Path) -> int:
-    """Return when a thread or process started, in the kernel's ticks."""
-    return int((thread / "stat").read_text().rpartition(")")[2].split()[19])
-
-
-def test_a_child_is_forked_when_its_main_process_has_started(start_pool: Callable[..., Any]) -> None:
-    """Everything that the main process calls after a fork would unshare pages."""
-    pool = start_pool(concurrency=1, real=True, queue="train")
-    (child,) = pool.children()
-    threads = [thread for thread in Path(f"/proc/{pool.pid}/task").iterdir() if thread.name != str(pool.pid)]
-    forked_ticks = started_ticks(Path(f"/proc/{child.pid}"))
-    started = [thread for thread in threads if started_ticks(thread) <= forked_ticks]
-    assert len(started) > len(threads) / 2  # some wait for work before they start others
-
-
 def test_several_children_share_what_their_main_process_imported(start_pool: Callable[..., Any]) -> None:
     pool = start_pool(concurrency=2, real=True, queue="monitor", CORNERMAN_MIN_CHILDREN="1")
     assert {"numpy", "pandas"} <= libraries(pool.pid)
