@@ -90,6 +90,16 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 
 
+def import_parts() -> None:
+    """Import the modules of all parts.
+
+    For a process that forks, before it has threads: a child that is forked while a thread imports a module would wait
+    for ever for that import to end.
+    """
+    for module, *_ in PARTS.values():
+        import_module(module)
+
+
 class LedgerParts:
     """The parts of a ledger, which share a server; `ledger.ledger.Ledger` describes them."""
 

@@ -25,6 +25,7 @@ from engine.resources.library_pages import release_library_pages
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.lazy_decoder import LazyDecoder
 from ledger.ledger import Ledger
+from ledger.ledger_parts import import_parts
 from workers.jobs.registry import warm_up
 from workers.models.model_cache import ModelCache, load_manager
 from workers.pool.library_threads import pin_environment, pin_libraries
@@ -41,6 +42,7 @@ def preload(pool: WorkerPool, queues: Collection[str]) -> None:
     """Load what children of these queues will need, in the process that forks them."""
     pin_environment()
     LazyDecoder.make_all()
+    import_parts()
     log = structlog.get_logger("cornerman")
     try:
         if imports_before_fork(pool, queues):

@@ -127,10 +127,16 @@ def test_a_pool_that_cannot_import_a_handler_gives_the_job_back_and_ends(
     assert "No module named 'no_such_module'" in pool.log.read_text()
 
 
-def test_what_is_loaded_before_a_fork_starts_no_thread(models: Path, ledger: Ledger, tmp_path: Path) -> None:
+def test_what_is_loaded_before_a_fork_starts_no_thread_and_leaves_threads_nothing_to_import(
+    models: Path, ledger: Ledger, tmp_path: Path
+) -> None:
     code = """
 import os
+import sys
+from contextlib import closing
 from pathlib import Path
+from ledger.ledger import Ledger
+from ledger.ledger_parts import PARTS
 from workers.jobs.registry import HANDLERS
 from workers.pool.pool import WorkerPool
 from workers.supervisor.preload import preload
@@ -138,6 +144,11 @@ from workers.settings import WorkerSettings
 pool = WorkerPool(WorkerSettings.from_env(), HANDLERS)
 preload(pool, ["predict", "train"])
 names = [Path("/proc/self/task", task, "comm").read_text().strip() for task in os.listdir("/proc/self/task")]
+imported = set(sys.modules)
+with closing(Ledger.connect(pool.settings.ledger)) as ledger:
+    for part in PARTS:
+        getattr(ledger, part)
+assert imported == set(sys.modules), "a thread would import it, and a child forked then would wait for ever"
 # pyarrow's allocator has one, and brings it back in the child by itself.
 print(len([name for name in names if name != "jemalloc_bg_thd"]), *pool.preloaded_models)
 """
