@@ -91,7 +91,8 @@ def test_a_child_without_the_thread_that_settles_its_batches_ends_and_its_pool_g
     assert outcome.failure.code is FailureCode.WORKER_LOST
     dead = [line for line in lines(pool.log.read_text()) if line["level"] == "critical"]
     assert {line["thread"] for line in dead} == {"batch"}
-    assert len({line["pid"] for line in dead}) == ledger.settings.max_attempts
+    # Each attempt ended a child. One that ends before it has claimed or begun the job makes no attempt.
+    assert len({line["pid"] for line in dead}) >= ledger.settings.max_attempts
     assert pool.process.poll() is None
 
 
