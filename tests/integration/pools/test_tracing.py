@@ -177,7 +177,8 @@ def test_no_job_waits_for_the_collector(fault: str, ledger: Ledger, start_traced
         assert value(values, "cornerman_spans_total", fate="sent") == 0
         return sum(value(values, "cornerman_spans_total", fate=fate) for fate in ("not_sent", "queue_full"))
 
-    until(lambda: dropped() == 50 * 4)  # create, wait, process and settle
+    # Create, wait, process and settle of each job; a claim that a child gives back on a busy machine has spans, too.
+    until(lambda: dropped() >= 50 * 4)
     assert pool.stop() == 0
     assert pool.log.read_text().count("spans not sent") == 1
     if fault != "is away":
