@@ -10,6 +10,7 @@ import pkgutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,15 +24,18 @@ from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthCheck, HealthReport
 from workers.__main__ import main
 from workers.child import consumer
+from workers.child.batch import Batch
 from workers.child.batch_size import next_batch_size
 from workers.jobs.context import JobContext
 from workers.supervisor import supervisor
 from workers.supervisor.memory_budget import MemoryBudget
 
 FOREVER_SECONDS = 600
+job_began = threading.Event()
 
 
 def probe(job: CheckHealth, context: JobContext) -> HealthReport:
+    job_began.set()
     behaviour, *arguments = job.nonce.split(":")
     context.progress(str(os.getpid()), 0, 1)
     FUNCTIONS.get(behaviour, lambda *_: None)(*arguments)
@@ -144,6 +148,16 @@ def claim_in_company() -> None:
     )
 
 
+def end_settling() -> None:
+    """Let the thread that settles the batches of a child end in the middle of the child's first job."""
+
+    def end(_: Batch) -> NoReturn:
+        job_began.wait()
+        sys.exit("as the test wishes")
+
+    Batch._maintain = end  # type: ignore[method-assign]
+
+
 def fail_in(methods: str, error: type[BaseException]) -> None:
     """Let methods, named as `module:Class.method` with commas between, raise whenever they are called."""
 
@@ -163,6 +177,8 @@ if __name__ == "__main__":
     supervisor.MAX_UNSETTLED_SECONDS = float(
         os.environ.get("PROBE_UNSETTLED_SECONDS", supervisor.MAX_UNSETTLED_SECONDS)
     )
+    if os.environ.get("PROBE_ENDS_SETTLING"):
+        end_settling()
     if os.environ.get("PROBE_COMPANY"):
         claim_in_company()
     signal.signal(signal.SIGUSR2, stop_consuming)

@@ -37,6 +37,7 @@ from workers.pool.pool import WorkerPool, serves_predictions
 
 if TYPE_CHECKING:
     from engine.ensemble import ProductionEnsembleManager
+    from workers.models.model_store import Store
 
 # A training occupies a child, with a time limit of its own.
 _UNBATCHED_QUEUES = ("train",)
@@ -77,6 +78,7 @@ class ChildConsumer:
     def _serve_queue(self, queue: str) -> None:
         """Process the backlog of a queue, then wait for its next claim, which is faster than a wake-up by Celery."""
         until_seconds = time.monotonic() + self._pool.settings.queue_slice_seconds
+        executor = self._executor  # before any claim: a child that cannot have one must hold no job
         claims: list[Claim] = []
         while True:
             with self._admission.reserve(rested=bool(claims)) as reserved:
@@ -84,7 +86,7 @@ class ChildConsumer:
                     reason = "not enough memory for a typical job" if not reserved else "the child must claim no more"
                     self._release(claims, reason)
                     return
-                self._process_backlog(queue, claims or self._claim(queue), until_seconds)
+                self._process_backlog(executor, queue, claims or self._claim(queue), until_seconds)
             claims = self._wait_for_claim(queue, until_seconds)
             if not claims:
                 return
@@ -98,7 +100,7 @@ class ChildConsumer:
             self._pool.event_pipe.send(*chain.from_iterable(ended))
             structlog.get_logger("cornerman").info("claims released", jobs=len(claims), reason=reason)
 
-    def _process_backlog(self, queue: str, claims: list[Claim], until_seconds: float) -> None:
+    def _process_backlog(self, executor: Executor, queue: str, claims: list[Claim], until_seconds: float) -> None:
         """Run claims, and further claims of their queue, until the queue is empty or the time is over.
 
         A queue that the last claim emptied is not claimed from again: later jobs push a doorbell of their own.
@@ -108,7 +110,7 @@ class ChildConsumer:
         max_size = 1 if queue in _UNBATCHED_QUEUES else self._pool.settings.max_jobs_per_claim
         while claims:
             started_seconds = time.monotonic()
-            self._executor.run(claims)
+            executor.run(claims)
             now_seconds = time.monotonic()
             waiting = claims[0].queue_length
             if not waiting or now_seconds >= until_seconds or self._admission.should_stop_claiming:
@@ -175,19 +177,23 @@ class ChildConsumer:
         return Ledger.connect(self._pool.settings.ledger)
 
     @cached_property
-    def _models(self) -> ModelCache[ProductionEnsembleManager]:
+    def _store(self) -> Store:
+        """The store, opened by the first job that needs a model: not every pool has such jobs."""
         from workers.models.model_store import Store  # imports the engine, which only children load
 
+        return Store.from_settings(self._pool.settings)
+
+    @cached_property
+    def _models(self) -> ModelCache[ProductionEnsembleManager]:
         settings = self._pool.settings
         load = partial(load_manager, max_memory_mb=settings.child_max_memory_mb or math.inf)
-        store = Store.from_settings(settings)
         return ModelCache(
-            store.fetch,
+            lambda digest: self._store.fetch(digest),
             self._ledger.aliases.resolve,
             load,
             settings.model_cache_size,
             self._pool.preloaded_models,
-            store.discard_copy,
+            lambda digest: self._store.discard_copy(digest),
         )
 
     @cached_property

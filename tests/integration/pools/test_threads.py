@@ -15,6 +15,7 @@ import pytest
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
+from ledger.jobs.job_history import JobEventKind
 from ledger.ledger import Ledger, LedgerSettings
 from tests.support.endpoints import HASTY, get
 from workers.pool.vital_threads import NEEDS_RESTART
@@ -85,15 +86,35 @@ def test_one_that_only_fails_logs_it_once_and_ends_the_pool_after_its_timeout(
 def test_a_child_without_the_thread_that_settles_its_batches_ends_and_its_pool_goes_on(
     ledger: Ledger, start_pool: Callable[..., Any]
 ) -> None:
-    pool = start_pool(concurrency=1, PROBE_DIES_IN="workers.child.batch:Batch._maintain")
-    outcome = ledger.wait(ledger.submit(CheckHealth(nonce="take:1:1:1")).job_id, WAIT_SECONDS)
+    pool = start_pool(concurrency=1, PROBE_ENDS_SETTLING="1")
+    job_id = ledger.submit(CheckHealth(nonce="block")).job_id
+    outcome = ledger.wait(job_id, WAIT_SECONDS)
     assert outcome.failure is not None
     assert outcome.failure.code is FailureCode.WORKER_LOST
+    attempts = ["claimed", "worker_lost"] * ledger.settings.max_attempts
+    events = ledger.job_histories.get(job_id).events
+    assert [event.event.value for event in events] == ["submitted", *attempts, "failed"]
     dead = [line for line in lines(pool.log.read_text()) if line["level"] == "critical"]
     assert {line["thread"] for line in dead} == {"batch"}
-    # Each attempt ended a child. One that ends before it has claimed or begun the job makes no attempt.
-    assert len({line["pid"] for line in dead}) >= ledger.settings.max_attempts
+    workers = [event.worker for event in events if event.event is JobEventKind.CLAIMED]
+    assert [str(worker).rpartition("/")[2] for worker in workers] == [str(line["pid"]) for line in dead]
     assert pool.process.poll() is None
+
+
+def test_a_child_that_cannot_run_jobs_claims_none(ledger: Ledger, start_pool: Callable[..., Any], until: Until) -> None:
+    broken = start_pool(concurrency=1, PROBE_FAILS_IN="workers.child.executor:Executor.__init__")
+    job_id = ledger.submit(CheckHealth(nonce="answer")).job_id
+    until(lambda: "ZeroDivisionError" in broken.log.read_text())
+    assert ledger.status(job_id).state is JobState.QUEUED
+    start_pool(concurrency=1)
+    assert ledger.wait(job_id, WAIT_SECONDS).state is JobState.SUCCEEDED
+    events = [event.event for event in ledger.job_histories.get(job_id).events]
+    assert events == [JobEventKind.SUBMITTED, JobEventKind.CLAIMED, JobEventKind.SUCCEEDED]
+
+
+def test_a_child_without_a_store_runs_jobs_without_a_model(ledger: Ledger, start_pool: Callable[..., Any]) -> None:
+    start_pool(concurrency=1, PROBE_FAILS_IN="workers.models.model_store:Store.from_settings")
+    assert ledger.wait(ledger.submit(CheckHealth()).job_id, WAIT_SECONDS).state is JobState.SUCCEEDED
 
 
 NOT_SERVED = "metrics not served: set CORNERMAN_HTTP_HOST and CORNERMAN_HTTP_PORT"
