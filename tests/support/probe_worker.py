@@ -27,6 +27,7 @@ from workers.child import consumer
 from workers.child.batch import Batch
 from workers.child.batch_size import next_batch_size
 from workers.jobs.context import JobContext
+from workers.pool.scoreboard import Scoreboard
 from workers.supervisor import supervisor
 from workers.supervisor.memory_budget import MemoryBudget
 
@@ -148,6 +149,18 @@ def claim_in_company() -> None:
     )
 
 
+def stop_before_first_job() -> None:
+    """Let a child stop between the claim of its first job and its start, as on a machine that has other work."""
+    start_job = Scoreboard.start_job
+
+    def stopped(*given: Any, **named: Any) -> None:
+        Scoreboard.start_job = start_job  # type: ignore[method-assign]
+        os.kill(os.getpid(), signal.SIGSTOP)
+        start_job(*given, **named)
+
+    Scoreboard.start_job = stopped  # type: ignore[method-assign]
+
+
 def end_settling() -> None:
     """Let the thread that settles the batches of a child end in the middle of the child's first job."""
 
@@ -177,6 +190,8 @@ if __name__ == "__main__":
     supervisor.MAX_UNSETTLED_SECONDS = float(
         os.environ.get("PROBE_UNSETTLED_SECONDS", supervisor.MAX_UNSETTLED_SECONDS)
     )
+    if os.environ.get("PROBE_STOPS"):
+        stop_before_first_job()
     if os.environ.get("PROBE_ENDS_SETTLING"):
         end_settling()
     if os.environ.get("PROBE_COMPANY"):

@@ -34,6 +34,8 @@ MAX_EVENTS = 20_000
 REVIEW_SECONDS = 10.0
 """How often, and after what time, an attempt without an end is looked up in the ledger."""
 MAX_REVIEWED, MAX_UNHEARD = 100, 1000
+MAX_REMEMBERED = 1000
+"""Of attempts whose spans are made: a child that stood still reports the end of one that its supervisor has ended."""
 FLUSH_SECONDS = 3.0
 """How long the end of a pool waits for its last spans to be sent."""
 
@@ -114,6 +116,7 @@ class SpanService:
         self._making = False
         self._unheard: deque[AttemptFinished] = deque(maxlen=MAX_UNHEARD)
         self._open: dict[tuple[str, int], AttemptBegan] = {}
+        self._made: deque[tuple[str, int]] = deque(maxlen=MAX_REMEMBERED)
         self._reviewed_seconds = time.monotonic()
         self.send = self._queue.send
 
@@ -155,15 +158,17 @@ class SpanService:
             time.sleep(0.02)
 
     def _finish(self, end: AttemptFinished) -> None:
-        attempt = self._open.pop((end.job_id, end.fence), None)
+        key = (end.job_id, end.fence)
+        attempt = self._open.pop(key, None)
         if attempt is None:
-            if not self._look_up(end.job_id, end.fence, known=False):
+            if key not in self._made and not self._look_up(*key, known=False):
                 self._unheard.append(end)  # the ledger is away
             return
         ended_ms = attempt.claimed_ms
         if end.ended_seconds is not None and attempt.received_seconds is not None:
             ended_ms += 1000 * (end.ended_seconds - attempt.received_seconds)
         self._spans.finish(attempt, end, ended_ms)
+        self._made.append(key)
 
     def _review(self) -> None:
         """Look up attempts that began a while ago: a child may have settled one and died before its report."""
@@ -189,6 +194,7 @@ class SpanService:
             if not known:
                 self._spans.begin(attempt)
             self._spans.finish(attempt, end, ended_ms)
+            self._made.append((job_id, fence))
             return True
         return False
 

@@ -154,6 +154,23 @@ def test_a_pool_that_was_killed_is_spoken_for_by_another(
     assert len(tree(spans, PARENT)["submitter"]) == 4
 
 
+def test_a_child_that_stands_still_after_its_claim_ends_no_span_twice(
+    ledger: Ledger, start_traced: StartPool, receiver: OtlpReceiver, until: Until
+) -> None:
+    pool = start_traced(PROBE_STOPS="1")
+    job_id = ledger.submit(CheckHealth(), traceparent=header("e" * 32)).job_id
+    until(lambda: '"released"' in pool.log.read_text())
+    [child] = pool.children()
+    child.resume()
+    assert ledger.wait(job_id, WAIT_SECONDS).state is JobState.SUCCEEDED
+    assert pool.stop() == 0
+    spans = [span for span in receiver.spans if span.trace_id == "e" * 32]
+    assert Counter(span.name for span in spans) == {"wait predict": 2, "process predict": 2, "settle predict": 1}
+    outcomes = [span.attributes["cornerman.job.outcome"] for span in spans if span.name == "process predict"]
+    assert outcomes == ["released", "succeeded"]
+    assert '"refused"' in pool.log.read_text(), "the child has reported the end of the first claim, too"
+
+
 @pytest.mark.parametrize("fault", ["refuses", "answers nothing", "is away"])
 def test_no_job_waits_for_the_collector(fault: str, ledger: Ledger, start_traced: StartPool, until: Until) -> None:
     collector = OtlpReceiver()
@@ -203,13 +220,15 @@ def test_histograms_have_exemplars_for_those_who_can_read_them(
     exemplar = 'trace_id="' + "d" * 32
 
     until(lambda: exemplar in get(address, "/metrics", **openmetrics)[1])
+    until(lambda: any(span.name == "settle predict" for span in receiver.of_trace("d" * 32)))
     text = get(address, "/metrics", **openmetrics)[1]
     families = {family.name: family for family in openmetrics_families(text)}
+    attempts = {span.span_id for span in receiver.of_trace("d" * 32) if span.name == "process predict"}
     for name in ("cornerman_queue_wait_seconds", "cornerman_run_seconds"):
-        [found] = [sample.exemplar for sample in families[name].samples if sample.exemplar is not None]
-        [attempt] = [span for span in receiver.of_trace("d" * 32) if span.name == "process predict"] or [None]
-        assert found.labels["trace_id"] == "d" * 32
-        assert attempt is None or found.labels["span_id"] == attempt.span_id
+        # A child that stands still for over a second after its claim loses it: then two attempts end.
+        found = [sample.exemplar.labels for sample in families[name].samples if sample.exemplar is not None]
+        assert {labels["trace_id"] for labels in found} == {"d" * 32}
+        assert {labels["span_id"] for labels in found} <= attempts
     assert exemplar not in get(address, "/metrics")[1]
 
 
