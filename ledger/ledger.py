@@ -12,6 +12,7 @@ from ledger.contracts.reports import Report
 from ledger.jobs.conditions import SubmitConditions
 from ledger.jobs.job_entries import JobInput
 from ledger.ledger_parts import LedgerParts
+from ledger.server.connection_pool import Command
 from ledger.server.server import Server
 from ledger.settings import LedgerSettings
 
@@ -414,9 +415,12 @@ class Ledger(LedgerParts):
         """Return the running jobs of all owners whose name begins with `owner_prefix`."""
         return self._claims.running_jobs(owner_prefix)
 
-    def look(self, owner_prefix: str, queues: Sequence[str]) -> IdleLook:
-        """Return what a pool without a job has to know; its children's names begin with `owner_prefix`."""
-        return self._claims.look(owner_prefix, queues)
+    def look(self, owner_prefix: str, queues: Sequence[str], heartbeat: Sequence[Command] = ()) -> IdleLook:
+        """Return what a pool without a job has to know; its children's names begin with `owner_prefix`.
+
+        `heartbeat` is executed in the same transaction (`PoolRegistry.announcement`).
+        """
+        return self._claims.look(owner_prefix, queues, heartbeat)
 
     def reap(self, *, leases: bool = True) -> ReapCounts:
         """Requeue expired leases, expire overdue jobs and ring lost doorbells again; return the counts.

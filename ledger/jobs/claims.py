@@ -24,6 +24,7 @@ from ledger.contracts.provenance import Provenance, encode_provenance
 from ledger.contracts.reports import Report
 from ledger.contracts.trace_context import TraceContext
 from ledger.server.base_server import lacks_script
+from ledger.server.connection_pool import Command
 from ledger.server.server import Server, to_datetime
 
 MAX_CLAIM_SIZE = 1_000  # in one claim, so that no script blocks the server for long
@@ -391,7 +392,7 @@ class Claims:
             ("DEL", key), ("LPUSH", key, *["!"] * waits), ("PEXPIRE", key, round(ttl_seconds * 1000))
         )
 
-    def look(self, owner_prefix: str, queues: Sequence[str]) -> IdleLook:
+    def look(self, owner_prefix: str, queues: Sequence[str], heartbeat: Sequence[Command]) -> IdleLook:
         """Implement `Ledger.look`."""
         key = self._server.key
         (seconds, microseconds), looked, controls, held, *replies = self._server.transaction(
@@ -401,13 +402,15 @@ class Claims:
             ("ZRANGEBYLEX", key("held"), f"[{owner_prefix}", f"({owner_prefix}".encode() + b"\xff", "LIMIT", 0, 1),
             *(("ZRANGE", key(name), 0, 0, "WITHSCORES") for name in _DUE),
             *(("ZCARD", key(part, queue)) for queue in queues for part in ("queue", "named")),
+            *heartbeat,
         )
+        waiting = replies[len(_DUE) : len(replies) - len(heartbeat)]
         now_seconds = int(seconds) + int(microseconds) / 1e6
         since_seconds = math.inf if looked is None else now_seconds - int(looked) / 1000
         due_seconds = [float(first[1]) / 1000 for first in replies[: len(_DUE)] if first]
         return IdleLook(
             bool(held),
-            sum(replies[len(_DUE) :]),
+            sum(waiting),
             Controls.from_fields([part for pair in controls.items() for part in pair]),
             since_seconds if since_seconds > -1.0 else math.inf,
             max(min(due_seconds, default=math.inf) - now_seconds, 0.0),

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ledger.server.connection_pool import Command
 from ledger.server.server import Server
 
 PRUNE_SECONDS = 60.0
@@ -22,14 +23,24 @@ class PoolRegistry:
 
     def announce(self, name: str, info: dict[str, Any], ttl_seconds: float) -> None:
         """Announce a pool as alive for `ttl_seconds`. `info` contains JSON values."""
-        *_, names = self._server.transaction(
+        self._server.transaction(*self.announcement(name, info, ttl_seconds))
+        self.prune_if_due()
+
+    def announcement(self, name: str, info: dict[str, Any], ttl_seconds: float) -> tuple[Command, ...]:
+        """Return the commands of `announce`, for a transaction that does more."""
+        return (
             ("SADD", self._server.key("pools"), name),
             ("SET", self._server.key("pool", name), msgspec.json.encode(info), "PX", round(ttl_seconds * 1000)),
-            ("SMEMBERS", self._server.key("pools")),
         )
+
+    def prune_if_due(self) -> None:
+        """Remove the names of pools that are gone, once in `PRUNE_SECONDS`."""
         if time.monotonic() - self._pruned_seconds < PRUNE_SECONDS:
             return
         self._pruned_seconds = time.monotonic()
+        names = self._server.execute("SMEMBERS", self._server.key("pools"))
+        if not names:
+            return
         alive = self._server.transaction(
             *(("EXISTS", self._server.key("pool", other.decode())) for other in sorted(names))
         )

@@ -53,7 +53,7 @@ from workers.supervisor.watchdog import Watchdog
 from workers.tracing.events import LOST_OUTCOMES, AttemptFinished
 
 _VERSION = version("cornerman")  # which takes milliseconds to find
-IDLE_MEMORY_SECONDS = 5.0
+IDLE_MEMORY_SECONDS = 15.0
 """How long the free memory of an idle pool counts. What other processes take meanwhile is noticed by the tick after its
 next job has begun."""
 IDLE_INSPECTION_SECONDS = 60.0
@@ -182,7 +182,10 @@ class Supervisor:
         due = now_seconds - self._inspected_seconds >= IDLE_INSPECTION_SECONDS
         if self._ledger is None or due or not self._is_idle(children.values()):
             return False
-        seen = self._ledger.look(f"{self._pool.name}/", self._queues)
+        announces = self._heartbeat_is_due(children, now_seconds)
+        heartbeat = self._ledger.pools.announcement(*self._heartbeat(children)) if announces else ()
+        seen = self._ledger.look(f"{self._pool.name}/", self._queues, heartbeat)
+        self._ledger.pools.prune_if_due()
         if seen.controls != self._pool.controls:
             self._pool.controls = seen.controls
             return False
@@ -231,17 +234,23 @@ class Supervisor:
 
     def _announce_and_probe(self, ledger: Ledger, children: dict[int, ChildSnapshot], now_seconds: float) -> None:
         """Send the heartbeat and the liveness probe if they are due, and look for the answer to the last probe."""
-        living = {pid for pid, child in children.items() if child.alive}
-        due = now_seconds - self._heartbeat_seconds >= self._pool.settings.heartbeat_seconds
-        if due or living != self._announced_children:  # callers see at once that a child is there or gone
-            self._heartbeat_seconds, self._announced_children = now_seconds, living
-            self._send_heartbeat(ledger, children)
+        if self._heartbeat_is_due(children, now_seconds):
+            ledger.pools.announce(*self._heartbeat(children))
         if not self._pool.scoreboard.closing:
             self._watchdog.tick(ledger, children.values(), now_seconds)
             if self._watchdog.expired:
                 self._log.error("the pool consumes nothing: it exits to be restarted")
                 self._pool.start_closing()
-                self._send_heartbeat(ledger, children)
+                ledger.pools.announce(*self._heartbeat(children))
+
+    def _heartbeat_is_due(self, children: dict[int, ChildSnapshot], now_seconds: float) -> bool:
+        """Return True if a heartbeat is due; the caller sends it."""
+        living = {pid for pid, child in children.items() if child.alive}
+        due = now_seconds - self._heartbeat_seconds >= self._pool.settings.heartbeat_seconds
+        if not due and living == self._announced_children:  # callers see at once that a child is there or gone
+            return False
+        self._heartbeat_seconds, self._announced_children = now_seconds, living
+        return True
 
     def _recall_children(self, ledger: Ledger, children: Iterable[ChildSnapshot]) -> None:
         """Have all children leave their waits for claims if none may claim; they do not begin to wait then."""
@@ -425,7 +434,8 @@ class Supervisor:
             self._closing_since = now_seconds
         return now_seconds - self._closing_since >= self._pool.settings.shutdown_grace_seconds
 
-    def _send_heartbeat(self, ledger: Ledger, children: dict[int, ChildSnapshot]) -> None:
+    def _heartbeat(self, children: dict[int, ChildSnapshot]) -> tuple[str, dict[str, Any], float]:
+        """Return what `PoolRegistry.announce` takes: name, state, and for how many seconds the pool counts as alive."""
         living = [pid for pid, child in children.items() if child.alive]
         memory = self._pool.memory
         info: dict[str, Any] = {
@@ -450,7 +460,7 @@ class Supervisor:
             "alerts": msgspec.to_builtins(self._monitor.firing_alerts()),
         }
         ttl_seconds = _MAX_MISSED_HEARTBEATS * self._pool.settings.heartbeat_seconds
-        ledger.pools.announce(self._pool.name, info, ttl_seconds)
+        return self._pool.name, info, ttl_seconds
 
     def _may_claim(self, queue: str) -> bool:
         return self._pool.controls.may_claim(queue, self._pool.settings.node_name)

@@ -42,6 +42,18 @@ def test_pools_are_listed_while_they_announce_themselves(ledger: Ledger, until: 
     assert [pool["children"] for pool in ledger.pools.alive()] == [2, 3]
 
 
+def test_a_pool_without_a_job_looks_and_announces_itself_in_one_transaction(ledger: Ledger) -> None:
+    heartbeat = ledger.pools.announcement("predict@a", {"children": 2}, 60.0)
+    assert ledger.look("predict@a/", ["predict", "monitor"], heartbeat).waiting == 0
+    assert ledger.pools.alive() == [{"name": "predict@a", "children": 2}]
+    ledger.submit_many([CheckHealth(nonce="1"), CheckHealth(nonce="2"), TrainEnsemble(data="d")])
+    seen = ledger.look("predict@a/", ["predict", "monitor"], heartbeat)
+    assert (seen.waiting, seen.holds) == (2, False)
+    ledger.claim("predict", "predict@a/1")
+    seen = ledger.look("predict@a/", ["predict", "monitor"])
+    assert (seen.waiting, seen.holds) == (1, True)
+
+
 def test_depths_count_what_waits(ledger: Ledger) -> None:
     ledger.submit_many([CheckHealth(nonce="1"), CheckHealth(nonce="2"), TrainEnsemble(data="d")])
     ledger.claim("predict", "n#1/1")
