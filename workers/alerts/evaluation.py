@@ -79,9 +79,12 @@ class Series(Struct, frozen=True):
 
     def select(self, reading: MetricsSnapshot) -> dict[Labels, float]:
         """Return the selected series with their values."""
-        wanted, unwanted = set(self.where), set(self.unequal)
-        found = reading.get(self.metric, {}).items()
-        return {labels: value for labels, value in found if wanted <= set(labels) and not unwanted & set(labels)}
+        found = reading.get(self.metric, {})
+        for pair in self.where:
+            found = {labels: value for labels, value in found.items() if pair in labels}
+        for pair in self.unequal:
+            found = {labels: value for labels, value in found.items() if pair not in labels}
+        return dict(found)
 
     def promql(self, window_seconds: float | None = None) -> str:
         """Return the selection in PromQL, with its range if one is given."""

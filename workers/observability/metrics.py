@@ -9,14 +9,14 @@ so that the first failure is an increase from 0. Names end in their unit.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import prometheus_client
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client.registry import Collector, RestrictedRegistry
 
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.jobs import ROUTES
@@ -40,6 +40,9 @@ Parent = TypeVar("Parent", Counter, Histogram)
 
 GaugeValues = Mapping[tuple[str, ...], float]
 """A gauge's values, by the values of its labels."""
+
+MetricValues = dict[str, dict[tuple[tuple[str, str], ...], float]]
+"""The values of metrics: by name, then by sorted labels."""
 
 # Upper bounds. They include the thresholds of the alerts, so that the fraction above a threshold is exact.
 _WAIT_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
@@ -191,6 +194,9 @@ class Metrics:
             self._spans.labels(fate)
         self._kinds = frozenset(kinds)
         self._children: dict[tuple[object, tuple[str, ...]], Any] = {}
+        self._events = 0  # counted so far
+        self._counts: MetricValues = {}
+        self._counts_of: tuple[int, frozenset[str]] | None = None
 
     def observe(self, event: Event) -> None:
         """Count an event of one of the pool's processes."""
@@ -206,19 +212,30 @@ class Metrics:
                     self._child(self._reaped, what).inc(getattr(event, what))
             case DroppedEvents(messages):
                 self._dropped.inc(messages)
+        self._events += 1
 
     def count_spans(self, fate: str, spans: int) -> None:
         """Count spans by what became of them; any thread may call it."""
         self._child(self._spans, fate).inc(spans)
+        self._events += 1
 
     def publish(self, gauges: Mapping[str, GaugeValues]) -> None:
         """Replace all gauges."""
         self._collected.gauges = gauges
 
-    def values(self, names: Iterable[str] | None = None) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
+    def values(self, names: Collection[str] | None = None) -> MetricValues:
         """Return the values that `/metrics` shows, or those of some names: by name, then by its sorted labels."""
-        found: dict[str, dict[tuple[tuple[str, str], ...], float]] = defaultdict(dict)
-        registry = self.registry if names is None else self.registry.restricted_registry(names)
+        if names is None:
+            return self._read(self.registry)
+        # An idle pool evaluates its alerts for ever, and reading the counters takes longer than all else of that.
+        counted = frozenset(names) - GAUGES.keys()
+        if (state := (self._events, counted)) != self._counts_of:
+            self._counts, self._counts_of = self._read(self.registry.restricted_registry(counted)), state
+        return self._counts | self._read(self.registry.restricted_registry(GAUGES.keys() & set(names)))
+
+    @staticmethod
+    def _read(registry: CollectorRegistry | RestrictedRegistry) -> MetricValues:
+        found: MetricValues = defaultdict(dict)
         for family in registry.collect():
             for sample in family.samples:
                 found[sample.name][tuple(sorted(sample.labels.items()))] = sample.value
