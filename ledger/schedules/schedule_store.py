@@ -168,8 +168,10 @@ class Schedules:
 
     def list(self) -> list[ScheduleStatus]:
         """Return all schedules by name, without those of a newer version, which `get` cannot read either."""
+        if not (found := self.read_all()):
+            return []
         now = self._now()
-        return [self._status(held, now) for held in self.read_all().values()]
+        return [self._status(held, now) for held in found.values()]
 
     def history(self, name: str, limit: int = 100) -> Sequence[ScheduleRun]:
         """Return the runs of a schedule, newest slot first. Raises UnknownScheduleError."""
