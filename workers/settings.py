@@ -68,7 +68,7 @@ class WorkerSettings:
         "and a fifth of a lease",
     )
     heartbeat_seconds: float = _setting(2.0, "interval of a pool's heartbeat")
-    liveness_probe_seconds: float = _setting(5.0, "interval of the liveness probe, which verifies that a pool consumes")
+    liveness_probe_seconds: float = _setting(7.5, "interval of the liveness probe, which verifies that a pool consumes")
     liveness_timeout_seconds: float = _setting(
         30.0, "silence of the liveness probe after which a pool exits to be restarted"
     )

@@ -39,7 +39,7 @@ class PoolSnapshot(Struct, frozen=True, kw_only=True):
     tick_age_seconds: float | None = None
     server_reached: bool = False
     silent_seconds: float | None = None
-    liveness_probe_seconds: float = 5.0
+    liveness_probe_seconds: float = 7.5
     predicts: bool = False
     self_test_age_seconds: float | None = None
     self_test: SelfTestResult | None = None

@@ -18,7 +18,7 @@ WELL = PoolSnapshot(tick_age_seconds=0.1, server_reached=True, silent_seconds=1.
         ({"tick_age_seconds": 31.0}, {"guard"}),
         ({"server_reached": False}, {"consumption"}),
         ({"silent_seconds": None}, {"consumption"}),
-        ({"silent_seconds": 16.0}, {"consumption"}),
+        ({"silent_seconds": 23.0}, {"consumption"}),
         ({"closing": True}, {"consumption"}),
         ({"memory_limit_mb": 9.0}, {"memory"}),
         ({"pool_mb": 301.0, "pool_limit_mb": 300.0}, {"memory"}),
