@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
+    from playwright.sync_api import Browser, ConsoleMessage, Locator, LocatorAssertions, Page, Request, Response
 
 CHROMIUM = shutil.which("chromium")
 AXE = Path(__file__).parents[2] / "build" / "node" / "node_modules" / "axe-core" / "axe.min.js"
@@ -29,6 +29,7 @@ FLAGS = (
 )
 THEMES = ("light", "dark")
 WIDTHS = (360, 768, 1440)
+TIMEOUT_MS = 20_000
 _AXE_RUN = "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
 
 
@@ -39,12 +40,20 @@ def axe_source() -> str:
     return AXE.read_text()
 
 
+def expect(locator: Locator) -> LocatorAssertions:
+    """Return assertions about a locator that wait until they hold: no click waits for the page that it opens."""
+    from playwright.sync_api import expect as waiting_expect
+
+    return waiting_expect(locator)
+
+
 @contextmanager
 def running_browser() -> Iterator[Browser]:
     """Run a browser for the duration of a block; skip the test without one."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium here: apt-get install chromium")
     api = pytest.importorskip("playwright.sync_api", reason="there is no Playwright here: pip install playwright")
+    api.expect.set_options(timeout=TIMEOUT_MS)
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         try:
@@ -109,7 +118,7 @@ def visiting(browser: Browser, url: str, **context: Any) -> Iterator[Visit]:
     """Open an empty page of a browser context of its own, and check what it did at the end of the block."""
     opened = browser.new_context(**{"viewport": {"width": 1024, "height": 800}, **context})
     page = opened.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(TIMEOUT_MS)
     visit = Visit(page, url)
     page.on(
         "console", lambda message: visit.errors.append(message.text) if message.type in ("error", "warning") else None

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ledger.contracts.bets import PlacedBet
 from tests.support.bets import BETS_REPORT, settled_review
-from tests.support.browsers import THEMES, Visit, axe_source
+from tests.support.browsers import THEMES, Visit, axe_source, expect
 from tests.support.page_surveys import PageSurvey, survey_pages
 from tests.support.stocked_site import Site
 
@@ -63,10 +63,10 @@ def test_every_page_fits_and_axe_finds_nothing(pages: dict[str, PageSurvey], the
 def test_a_bar_shows_how_full_a_cap_is_and_a_new_review_appears(visit: Visit, bets: Site) -> None:
     page = visit.open("/")
     page.get_by_role("link", name="Bets", exact=True).click()
-    assert page.get_by_role("img", name="91% of the cap of 1,100").count() == 1
+    expect(page.get_by_role("img", name="91% of the cap of 1,100")).to_have_count(1)
     page.get_by_text("Live", exact=True).wait_for()
     settled_review(bets.ledger, replace(BETS_REPORT, rules_tried=77))
     page.locator("#review", has_text="77").wait_for()
     page.get_by_role("link", name="Show the whole review").click()
-    assert page.get_by_role("img", name="Bankroll after each event").count() == 1
-    assert "77 were tried" in page.locator("main").inner_text()
+    expect(page.get_by_role("img", name="Bankroll after each event")).to_have_count(1)
+    expect(page.locator("main")).to_contain_text("77 were tried")
