@@ -151,7 +151,7 @@ class PipelinedConnection:
     async def _read(self) -> None:
         reason: redis.RedisError = redis.ConnectionError("the connection was closed")
         try:
-            while True:
+            while not self._ended:  # `on_message` may close the connection, too
                 self._match(await self._next_reply())
         except redis.RedisError as error:
             reason = error

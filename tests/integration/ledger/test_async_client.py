@@ -174,6 +174,24 @@ def test_waits_survive_the_loss_of_every_connection(ledger: Ledger) -> None:
     run(LedgerSettings(**{**ledger.settings.__dict__, "poll_fallback_seconds": 3600.0}), use)
 
 
+def test_a_connection_whose_channel_the_server_ends_is_closed(ledger: Ledger) -> None:
+    """As a node of a cluster does whose slot has moved: the connection is dropped while it reads that."""
+
+    async def use(client: AsyncClient) -> None:
+        receipt = await client.enqueue(CheckHealth(nonce="a"))
+        wait = asyncio.create_task(client.wait(receipt.job_id))
+        await until(lambda: channels(ledger))
+        before, subscribed = connections(ledger), client.ledger.server.subscriptions._shared.current
+        assert subscribed is not None
+        subscribed.send(("UNSUBSCRIBE", *channels(ledger)))
+        await until(lambda: subscribed.closed and channels(ledger))
+        await until(lambda: connections(ledger) == before)
+        ledger.settle(claim_one(ledger), REPORT)
+        assert (await wait).state is JobState.SUCCEEDED
+
+    run(ledger.settings, use)
+
+
 def test_a_large_call_is_sent_before_other_tasks_prepare_theirs(ledger: Ledger) -> None:
     jobs = [CheckHealth(nonce=f"{number:03} {'x' * 60}") for number in range(200)]
 
