@@ -23,6 +23,8 @@ else:
 MAX_BLOCKING = MAX_THREADS
 """How many blocking commands (follow, durable) may run at once. Each has a connection of its own."""
 
+CLOSED = "this client was closed: open another"
+
 _Result = TypeVar("_Result")
 
 
@@ -114,13 +116,13 @@ class AsyncConnections:
     ) -> PipelinedConnection:
         """Return a new connection, connected. Raises redis.RedisError, and LedgerUnavailableError after `close`."""
         if self._closed:
-            raise LedgerUnavailableError("this client was closed: open another")
+            raise LedgerUnavailableError(CLOSED)
         raw = self._pool.connection_class(**self._pool.connection_kwargs)
         connection = PipelinedConnection(raw, self._encoder.pack_commands, on_message=on_message, on_end=on_end)
         await connection.open()
         if self._closed:  # meanwhile
             await connection.close()
-            raise LedgerUnavailableError("this client was closed: open another")
+            raise LedgerUnavailableError(CLOSED)
         return connection
 
     async def _execute_alone(self, commands: tuple[Command, ...], reply_seconds: float) -> list[Any]:
@@ -199,10 +201,14 @@ class SharedConnection:
         """Return the connection, opened if needed. Raises redis.RedisError."""
         if self.current is not None:
             return self.current
-        if self._opening is None:
-            self._opening = asyncio.get_running_loop().create_task(self._open())
-            self._opening.add_done_callback(_retrieve)
-        return await asyncio.shield(self._opening)  # one of its callers may be cancelled, the others not
+        opening = self._opening
+        if opening is None or opening.done():  # done: it was cancelled before it began
+            opening = self._opening = asyncio.get_running_loop().create_task(self._open())
+            opening.add_done_callback(_retrieve)
+        await asyncio.wait([opening])  # one of its callers may be cancelled, the others not
+        if opening.cancelled():
+            raise LedgerUnavailableError(CLOSED)
+        return opening.result()
 
     async def close(self) -> None:
         """Close the connection."""

@@ -368,6 +368,20 @@ def test_a_closed_client_says_so_and_opens_again(ledger: Ledger) -> None:
     asyncio.run(main())
 
 
+def test_a_client_that_was_closed_before_its_connection_began_opens_again(ledger: Ledger) -> None:
+    async def main() -> None:
+        client = AsyncClient(AsyncLedger(ledger.settings))
+        asking = asyncio.create_task(client.status("never"))
+        await asyncio.sleep(0)  # its connection is to be opened in the next turn
+        await client.close()
+        with pytest.raises(LedgerUnavailableError, match="was closed"):
+            await asking
+        async with client:
+            assert (await client.status("never")).state is JobState.UNKNOWN
+
+    asyncio.run(main())
+
+
 def test_a_client_serves_one_loop_after_another_but_not_two_at_once(ledger: Ledger) -> None:
     client = AsyncClient(AsyncLedger(ledger.settings))
 
