@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ledger.server.base_server import checked_replies
-from ledger.server.connection_pool import Command, ConnectionPool, set_timeout
+from ledger.server.connection_pool import Command, ConnectionPool, send, set_timeout
 
 if TYPE_CHECKING:
     import redis
@@ -84,7 +84,7 @@ class Subscription:
         if self._sharded:
             return self._begin_sharded()
         commands = (("UNSUBSCRIBE",), ("MULTI",), ("SUBSCRIBE", self._channel), self._query, ("EXEC",))
-        self.connection.send_packed_command(self.connection.pack_commands(commands))
+        send(self.connection, commands)
         while self.connection.read_response() != b"OK":  # messages of the previous subscription, and its end
             pass
         for _ in ("SUBSCRIBE", "query"):
@@ -94,7 +94,7 @@ class Subscription:
 
     def _begin_sharded(self) -> list[bytes | None]:
         commands = (("SUNSUBSCRIBE",), ("SSUBSCRIBE", self._channel))
-        self.connection.send_packed_command(self.connection.pack_commands(commands))
+        send(self.connection, commands)
         while self.connection.read_response()[:2] != [b"ssubscribe", self._channel]:
             pass
         return []
