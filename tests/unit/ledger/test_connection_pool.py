@@ -18,7 +18,8 @@ import redis
 from ledger.contracts.failures import LedgerUnavailableError, UnknownJobError, WaitTimeoutError
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
-from ledger.server.connection_pool import MAX_IDLE, MAX_THREADS, ConnectionPool
+from ledger.server import connection_pool
+from ledger.server.connection_pool import MAX_IDLE, MAX_THREADS, Command, ConnectionPool, send
 from ledger.server.connection_pool import with_deadline as until_moment
 from ledger.server.embedded_server import EmbeddedServer
 from ledger.settings import LedgerSettings
@@ -45,6 +46,29 @@ def test_replies_come_in_order_and_a_refusal_is_one_of_them(connections: Connect
     assert isinstance(refused, redis.ResponseError)
     assert "WRONGTYPE" in str(refused)
     assert connections.execute(("GET", NUMBER)) == [b"2"]
+
+
+def test_commands_are_sent_as_redis_py_encodes_them(client: Any, connections: ConnectionPool) -> None:
+    commands: list[Command] = [
+        ("SET", "t:ü", b"\x00\xff"),
+        ("RPUSH", "t:list", 0, -7, 1.5, 1e300, "", b""),
+        ("EVAL", "return #ARGV", 0),
+        ("PING",),
+    ]
+    sent: list[bytes] = []
+    with connections.borrow() as connection, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connection, "send_packed_command", sent.extend)
+        send(connection, commands)
+        assert b"".join(sent) == b"".join(connection.pack_commands(commands))
+    assert connections.execute(("ECHO", 1.5), ("ECHO", "ü")) == [b"1.5", "ü".encode()]
+    with pytest.raises(redis.DataError):
+        connections.execute(("ECHO", object()))  # type: ignore[arg-type]
+    assert connections.execute(("ECHO", "after")) == [b"after"]
+
+
+def test_commands_are_encoded_without_hiredis(connections: ConnectionPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_pool, "_encoder", lambda: None)
+    assert connections.execute(("ECHO", 1.5), ("ECHO", "ü")) == [b"1.5", "ü".encode()]
 
 
 def test_one_connection_serves_one_command_after_the_other(connections: ConnectionPool) -> None:
