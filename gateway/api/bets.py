@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from litestar import Request, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, Parameter, RawBody
 from litestar.response import Response
 from msgspec import Meta, Struct
 
@@ -32,7 +33,9 @@ class VoidRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 @get("/v1/bets", opt={"role": Role.READER}, sync_to_thread=True)
-def list_bets(ledger: Ledger, mode: AnyMode = None, ended: bool = False, limit: Limit = 100) -> Response[bytes]:
+def list_bets(
+    ledger: NamedDependency[Ledger], mode: AnyMode = None, ended: FromQuery[bool] = False, limit: Limit = 100
+) -> Response[bytes]:
     """Return open bets, oldest first; with `ended` all bets, newest first."""
     if ended:
         return json_response({"bets": ledger.bets.newest(limit, mode=mode)})
@@ -41,7 +44,7 @@ def list_bets(ledger: Ledger, mode: AnyMode = None, ended: bool = False, limit: 
 
 @get("/v1/bets/entries", opt={"role": Role.READER}, sync_to_thread=True)
 def list_entries(
-    ledger: Ledger,
+    ledger: NamedDependency[Ledger],
     after: Annotated[str, Parameter(max_length=40, description="Place of the last known entry.")] = "0",
     limit: Limit = 100,
 ) -> Response[bytes]:
@@ -50,19 +53,19 @@ def list_entries(
 
 
 @get("/v1/bets/exposure", opt={"role": Role.READER}, sync_to_thread=True)
-def get_exposure(ledger: Ledger, mode: Mode = None) -> Response[bytes]:
+def get_exposure(ledger: NamedDependency[Ledger], mode: Mode = None) -> Response[bytes]:
     """Return what is at stake by fight, card, bookmaker and week, and the caps."""
     return json_response(ledger.bets.exposure(mode))
 
 
 @get("/v1/bets/account", opt={"role": Role.READER}, sync_to_thread=True)
-def get_account(ledger: Ledger, mode: Mode = None) -> Response[bytes]:
+def get_account(ledger: NamedDependency[Ledger], mode: Mode = None) -> Response[bytes]:
     """Return bankroll, profit and drawdown."""
     return json_response(ledger.bets.account(mode))
 
 
 @get("/v1/bets/{bet_id:str}", opt={"role": Role.READER}, sync_to_thread=True)
-def get_bet(ledger: Ledger, bet_id: BetId) -> Response[bytes]:
+def get_bet(ledger: NamedDependency[Ledger], bet_id: BetId) -> Response[bytes]:
     """Return a bet and its entries."""
     return json_response({"bet": ledger.bets.get(bet_id), "entries": ledger.bets.history(bet_id)})
 
@@ -74,7 +77,7 @@ def get_bet(ledger: Ledger, bet_id: BetId) -> Response[bytes]:
     status_code=201,
     sync_to_thread=True,
 )
-def place_bet(request: Request[Caller, Any, Any], ledger: Ledger, body: bytes) -> Response[bytes]:
+def place_bet(request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], body: RawBody) -> Response[bytes]:
     """Record a bet on a fight of an answered card: 201 if it is new, 200 if it was placed before."""
     require_json(request)
     receipt = place_request(ledger, read_request(body), user=request.user.name)
@@ -88,7 +91,7 @@ def place_bet(request: Request[Caller, Any, Any], ledger: Ledger, body: bytes) -
     status_code=200,
     sync_to_thread=True,
 )
-def void_bets(request: Request[Caller, Any, Any], ledger: Ledger, body: bytes) -> Response[bytes]:
+def void_bets(request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], body: RawBody) -> Response[bytes]:
     """Void open bets: their stakes come back."""
     wish = read_body(request, body, VoidRequest)
     voided = ledger.bets.void(wish.bet_ids, fight_id=wish.fight_id, user=request.user.name, reason=wish.reason)

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import Parameter, RawBody
 from litestar.response import Response
 from msgspec import Struct
 
@@ -49,9 +50,9 @@ class ChainReply(Struct, frozen=True, kw_only=True):
 )
 def submit_chain(
     request: Request[Caller, Any, Any],
-    ledger: Ledger,
+    ledger: NamedDependency[Ledger],
     name: ChainName,
-    body: bytes,
+    body: RawBody,
     correlation_id: CorrelationId = None,
     traceparent: TraceParent = None,
     tracestate: TraceState = None,
@@ -82,13 +83,13 @@ def submit_chain(
 
 
 @get("/v1/chains/{name:str}", opt={"role": Role.READER}, sync_to_thread=True)
-def get_chain(ledger: Ledger, name: ChainName) -> Response[bytes]:
+def get_chain(ledger: NamedDependency[Ledger], name: ChainName) -> Response[bytes]:
     """Return the state of a chain and of its jobs."""
     return json_response(ledger.chains.status(name))
 
 
 @post("/v1/chains/{name:str}/cancel", opt={"role": Role.PRODUCER}, status_code=200, sync_to_thread=True)
-def cancel_chain(ledger: Ledger, name: ChainName) -> Response[bytes]:
+def cancel_chain(ledger: NamedDependency[Ledger], name: ChainName) -> Response[bytes]:
     """End the jobs of a chain that have no outcome yet, and return its state."""
     return json_response(ledger.chains.cancel(name))
 

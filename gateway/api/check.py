@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, Parameter, RawBody
 from litestar.response import Response
 from msgspec import Struct
 
@@ -69,13 +70,13 @@ class CheckReply(Struct, frozen=True, kw_only=True, omit_defaults=True):
 )
 def check_feed(
     request: Request[Caller, Any, Any],
-    ledger: Ledger,
-    body: bytes,
+    ledger: NamedDependency[Ledger],
+    body: RawBody,
     price_format: PriceFormatParameter,
     model: Annotated[str, Parameter(min_length=1, max_length=200)] = "champion",
-    deadline: datetime | None = None,
-    priced_at: datetime | None = None,
-    devig_method: DevigMethod = "power",
+    deadline: FromQuery[datetime | None] = None,
+    priced_at: FromQuery[datetime | None] = None,
+    devig_method: FromQuery[DevigMethod] = "power",
     debutant: Annotated[list[str] | None, Parameter(description="Fighter without earlier fights.")] = None,
     max_quote_age_seconds: Seconds = None,
     quote_age_limit_seconds: Seconds = None,

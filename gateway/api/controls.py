@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from litestar import Request, delete, get, put
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, Parameter, RawBody
 from litestar.response import Response
 from msgspec import UNSET, Struct, UnsetType
 
@@ -34,13 +35,15 @@ class ControlRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 @get("/v1/controls", opt={"role": Role.READER}, sync_to_thread=True)
-def get_controls(ledger: Ledger) -> Response[bytes]:
+def get_controls(ledger: NamedDependency[Ledger]) -> Response[bytes]:
     """Return every control with its value, default, unit and meaning, and who has set it and why."""
     return json_response({"controls": list_controls(ledger)})
 
 
 @get("/v1/controls/changes", opt={"role": Role.READER}, sync_to_thread=True)
-def list_changes(ledger: Ledger, limit: Limit = 100, name: str | None = None) -> Response[bytes]:
+def list_changes(
+    ledger: NamedDependency[Ledger], limit: Limit = 100, name: FromQuery[str | None] = None
+) -> Response[bytes]:
     """Return the last changes, of all controls or of one, newest first."""
     if name is not None:
         _known(name)
@@ -53,7 +56,9 @@ def list_changes(ledger: Ledger, limit: Limit = 100, name: str | None = None) ->
     request_max_body_size=MAX_BODY_BYTES,
     sync_to_thread=True,
 )
-def set_control(request: Request[Caller, Any, Any], ledger: Ledger, name: ControlName, body: bytes) -> Response[bytes]:
+def set_control(
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], name: ControlName, body: RawBody
+) -> Response[bytes]:
     """Set a control, with a reason; 409 if it does not have the expected value."""
     wish = read_body(request, body, ControlRequest)
     _known(name)
@@ -68,7 +73,7 @@ def set_control(request: Request[Caller, Any, Any], ledger: Ledger, name: Contro
 @delete("/v1/controls/{name:str}", opt={"role": Role.OPERATOR}, status_code=200, sync_to_thread=True)
 def unset_control(
     request: Request[Caller, Any, Any],
-    ledger: Ledger,
+    ledger: NamedDependency[Ledger],
     name: ControlName,
     reason: Annotated[str, Parameter(min_length=1, max_length=1000, description="Why, for the history.")],
     expected: Annotated[str | None, Parameter(description="Nothing is changed unless the control has it.")] = None,

@@ -7,7 +7,8 @@ from itertools import islice
 from typing import Annotated, Any
 
 from litestar import Request, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import Parameter, RawBody
 from litestar.response import Response
 from msgspec import Meta, Struct
 
@@ -39,7 +40,7 @@ class LetterSelection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 @get("/v1/dead-letters", opt={"role": Role.READER}, sync_to_thread=True)
 def list_dead_letters(
-    ledger: Ledger,
+    ledger: NamedDependency[Ledger],
     kind: Annotated[list[str] | None, Parameter(description="Only this kind of job. Repeatable.")] = None,
     died_before: Annotated[datetime | None, Parameter(description="Only jobs that died before this time.")] = None,
     limit: Limit = 100,
@@ -50,7 +51,7 @@ def list_dead_letters(
 
 
 @get("/v1/dead-letters/{job_id:str}", opt={"role": Role.READER}, sync_to_thread=True)
-def get_dead_letter(ledger: Ledger, job_id: JobId) -> Response[bytes]:
+def get_dead_letter(ledger: NamedDependency[Ledger], job_id: JobId) -> Response[bytes]:
     """Return a dead letter and its job."""
     return json_response({"dead": ledger.dead_letters.get(job_id), "job": ledger.job_records.job(job_id)})
 
@@ -62,7 +63,9 @@ def get_dead_letter(ledger: Ledger, job_id: JobId) -> Response[bytes]:
     status_code=200,
     sync_to_thread=True,
 )
-def requeue_dead_letters(request: Request[Caller, Any, Any], ledger: Ledger, body: bytes) -> Response[bytes]:
+def requeue_dead_letters(
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], body: RawBody
+) -> Response[bytes]:
     """Submit dead jobs again, each as a new job, and return what became of each.
 
     A job that is refused, for example because its deadline has passed, stays and does not stop the others.
@@ -78,7 +81,9 @@ def requeue_dead_letters(request: Request[Caller, Any, Any], ledger: Ledger, bod
     status_code=200,
     sync_to_thread=True,
 )
-def purge_dead_letters(request: Request[Caller, Any, Any], ledger: Ledger, body: bytes) -> Response[bytes]:
+def purge_dead_letters(
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], body: RawBody
+) -> Response[bytes]:
     """Remove dead letters from the list, and return for each whether there was one; outcomes stay readable."""
     chosen = _selected(ledger, read_body(request, body, LetterSelection))
     return json_response({"purged": ledger.dead_letters.purge_many(chosen)})

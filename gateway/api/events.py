@@ -6,6 +6,7 @@ import re
 from typing import Annotated
 
 from litestar import get
+from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, Parameter, QueryParameter
 from litestar.response import Response
 from litestar.response.base import ASGIResponse
@@ -50,7 +51,7 @@ class OutcomesReply(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @get("/v1/outcomes", opt={"role": Role.READER})
 async def list_outcomes(
-    client: AsyncClient,
+    client: NamedDependency[AsyncClient],
     after: Annotated[str, Parameter(description="Place after which to begin; 0: the oldest stored outcome.")] = "0",
     limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
 ) -> Response[bytes]:
@@ -67,8 +68,8 @@ async def list_outcomes(
 
 @get("/v1/outcomes/events", opt={"role": Role.READER})
 async def follow_outcomes(
-    feed: OutcomeFeed,
-    client: AsyncClient,
+    feed: NamedDependency[OutcomeFeed],
+    client: NamedDependency[AsyncClient],
     last_event_id: LastEventId = None,
     after: Annotated[str, Parameter(description="Place after which to begin; $: now, 0: the oldest.")] = "$",
     kind: Kind = None,
@@ -84,7 +85,9 @@ async def follow_outcomes(
 
 
 @get("/v1/jobs/{job_id:str}/events", opt={"role": Role.READER})
-async def follow_job(client: AsyncClient, job_id: JobId, last_event_id: LastEventId = None) -> ASGIResponse:
+async def follow_job(
+    client: NamedDependency[AsyncClient], job_id: JobId, last_event_id: LastEventId = None
+) -> ASGIResponse:
     """Send the progress of a job as server-sent events, and at last its outcome."""
     if last_event_id == SETTLED:
         return ASGIResponse(status_code=204)  # by which a browser stops connecting again

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, Parameter, RawBody
 from litestar.response import Response
 from msgspec import Struct
 
@@ -68,17 +69,17 @@ class FeedReply(Struct, frozen=True, kw_only=True):
 )
 def submit_feed(
     request: Request[Caller, Any, Any],
-    blocking_client: Client,
-    body: bytes,
+    blocking_client: NamedDependency[Client],
+    body: RawBody,
     price_format: PriceFormatParameter,
     model: Annotated[str, Parameter(min_length=1, max_length=200)] = "champion",
-    deadline: datetime | None = None,
-    priced_at: datetime | None = None,
-    devig_method: DevigMethod = "power",
+    deadline: FromQuery[datetime | None] = None,
+    priced_at: FromQuery[datetime | None] = None,
+    devig_method: FromQuery[DevigMethod] = "power",
     debutant: Annotated[list[str] | None, Parameter(description="Fighter without earlier fights.")] = None,
     max_quote_age_seconds: Seconds = None,
     quote_age_limit_seconds: Seconds = None,
-    contributions: bool = False,
+    contributions: FromQuery[bool] = False,
     strict: Annotated[bool, Parameter(description="Refuse the whole feed if any of its events is refused.")] = False,
     idempotency_key: IdempotencyKey = None,
     correlation_id: CorrelationId = None,
@@ -126,7 +127,7 @@ def submit_feed(
 
 
 @get("/v1/feeds", opt={"role": Role.READER}, sync_to_thread=True)
-def list_feeds(ledger: Ledger) -> Response[bytes]:
+def list_feeds(ledger: NamedDependency[Ledger]) -> Response[bytes]:
     """Return the feeds that feed runners read, each with its leader, budget, last success and next poll."""
     return json_response({"feeds": ledger.feeds.all()})
 

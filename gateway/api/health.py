@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import get
+from litestar.di import NamedDependency
 from litestar.response import Response
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -27,14 +28,14 @@ async def get_liveness() -> Response[bytes]:
 
 
 @get("/readyz", sync_to_thread=True)
-def get_readiness(ledger: Ledger) -> Response[bytes]:
+def get_readiness(ledger: NamedDependency[Ledger]) -> Response[bytes]:
     """Return 200 if the ledger's server answers; otherwise a problem (503)."""
     ledger.server.execute("PING")
     return json_response(Health("passed"))
 
 
 @get("/metrics", opt={"role": Role.READER}, sync_to_thread=False)
-def get_metrics(registry: CollectorRegistry) -> Response[Any]:
+def get_metrics(registry: NamedDependency[CollectorRegistry]) -> Response[Any]:
     """Return the metrics of this gateway in the text format of Prometheus."""
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 

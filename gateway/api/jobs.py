@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Request, get, post
+from litestar.di import NamedDependency
 from litestar.params import Parameter, QueryParameter
 from litestar.response import Response
 
@@ -60,7 +61,7 @@ After = Annotated[
 @post("/v1/jobs", opt={"role": Role.PRODUCER}, request_max_body_size=MAX_PAYLOAD_BYTES + 1, status_code=201)
 async def submit_job(
     request: Request[Caller, Any, Any],
-    client: AsyncClient,
+    client: NamedDependency[AsyncClient],
     idempotency_key: IdempotencyKey = None,
     correlation_id: CorrelationId = None,
     traceparent: TraceParent = None,
@@ -94,7 +95,7 @@ async def submit_job(
 
 @get("/v1/jobs", opt={"role": Role.READER}, sync_to_thread=True)
 def list_jobs(
-    ledger: Ledger,
+    ledger: NamedDependency[Ledger],
     job_state: Annotated[
         list[JobState] | None, QueryParameter(name="state", description="Only in these states.")
     ] = None,
@@ -121,7 +122,7 @@ def list_jobs(
 
 
 @get("/v1/jobs/{job_id:str}", opt={"role": Role.READER})
-async def get_job(client: AsyncClient, job_id: JobId) -> Response[bytes]:
+async def get_job(client: NamedDependency[AsyncClient], job_id: JobId) -> Response[bytes]:
     """Return the state of a job."""
     return json_response(existing_status(await client.status(job_id)))
 
@@ -129,7 +130,7 @@ async def get_job(client: AsyncClient, job_id: JobId) -> Response[bytes]:
 @get("/v1/jobs/{job_id:str}/outcome", opt={"role": Role.READER})
 async def get_outcome(
     request: Request[Caller, Any, Any],
-    client: AsyncClient,
+    client: NamedDependency[AsyncClient],
     job_id: JobId,
     wait: Annotated[float, Parameter(ge=0, le=3600, description="Seconds to wait for the outcome.")] = 0.0,
 ) -> Response[bytes]:
@@ -147,13 +148,13 @@ async def get_outcome(
 
 
 @get("/v1/jobs/{job_id:str}/history", opt={"role": Role.READER}, sync_to_thread=True)
-def get_history(ledger: Ledger, job_id: JobId) -> Response[bytes]:
+def get_history(ledger: NamedDependency[Ledger], job_id: JobId) -> Response[bytes]:
     """Return the history of a job: its claims and how each ended, and the log lines about it."""
     return json_response(ledger.job_histories.get(job_id))
 
 
 @post("/v1/jobs/{job_id:str}/cancel", opt={"role": Role.PRODUCER}, status_code=200)
-async def cancel_job(client: AsyncClient, job_id: JobId) -> Response[bytes]:
+async def cancel_job(client: NamedDependency[AsyncClient], job_id: JobId) -> Response[bytes]:
     """End a job that has no outcome yet, and return its state."""
     return json_response(existing_status(await client.cancel(job_id)))
 
@@ -161,7 +162,7 @@ async def cancel_job(client: AsyncClient, job_id: JobId) -> Response[bytes]:
 @post("/v1/jobs/{job_id:str}/replay", opt={"role": Role.PRODUCER}, status_code=201)
 async def submit_replay(
     request: Request[Caller, Any, Any],
-    client: AsyncClient,
+    client: NamedDependency[AsyncClient],
     job_id: JobId,
     retrain: Annotated[bool, Parameter(description="Recompute a training or a backtest in full.")] = False,
     traceparent: TraceParent = None,

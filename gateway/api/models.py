@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import Parameter, RawBody
 from litestar.response import Response
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -76,13 +77,13 @@ class ClearAlarmRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 @get("/v1/models", opt={"role": Role.READER}, sync_to_thread=True)
-def list_models(ledger: Ledger) -> Response[bytes]:
+def list_models(ledger: NamedDependency[Ledger]) -> Response[bytes]:
     """Return the registered models with their summaries and aliases."""
     return json_response({"models": ledger.models.all()})
 
 
 @get("/v1/models/{name:str}", opt={"role": Role.READER}, sync_to_thread=True)
-def get_model(ledger: Ledger, name: ModelName) -> Response[bytes]:
+def get_model(ledger: NamedDependency[Ledger], name: ModelName) -> Response[bytes]:
     """Return a model, and when each alias moved to or from it."""
     known = _find(ledger, name)
     changes = [
@@ -92,7 +93,7 @@ def get_model(ledger: Ledger, name: ModelName) -> Response[bytes]:
 
 
 @get("/v1/models/{alias:str}/history", opt={"role": Role.READER}, sync_to_thread=True)
-def get_history(ledger: Ledger, alias: AliasName, limit: Limit = 50) -> Response[bytes]:
+def get_history(ledger: NamedDependency[Ledger], alias: AliasName, limit: Limit = 50) -> Response[bytes]:
     """Return the moves of an alias with their reasons and evidence, newest first."""
     try:
         changes = ledger.aliases.history(alias, limit)
@@ -112,9 +113,9 @@ def get_history(ledger: Ledger, alias: AliasName, limit: Limit = 50) -> Response
 )
 def evaluate_model(
     request: Request[Caller, Any, Any],
-    ledger: Ledger,
+    ledger: NamedDependency[Ledger],
     alias: AliasName,
-    body: bytes,
+    body: RawBody,
     traceparent: TraceParent = None,
     tracestate: TraceState = None,
 ) -> Response[bytes]:
@@ -138,7 +139,9 @@ def evaluate_model(
     status_code=200,
     sync_to_thread=True,
 )
-def promote_model(request: Request[Caller, Any, Any], ledger: Ledger, alias: AliasName, body: bytes) -> Response[bytes]:
+def promote_model(
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], alias: AliasName, body: RawBody
+) -> Response[bytes]:
     """Point an alias to a model if its evaluation allows it, after a worker has loaded the model.
 
     422 with the reasons if it does not; 409 if the alias points to another model than expected.
@@ -165,7 +168,7 @@ def promote_model(request: Request[Caller, Any, Any], ledger: Ledger, alias: Ali
     sync_to_thread=True,
 )
 def roll_back_model(
-    request: Request[Caller, Any, Any], ledger: Ledger, alias: AliasName, body: bytes
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], alias: AliasName, body: RawBody
 ) -> Response[bytes]:
     """Point an alias to an earlier model again, after a worker has loaded the model."""
     wish = read_body(request, body, RollbackRequest)
@@ -187,7 +190,9 @@ def roll_back_model(
     status_code=200,
     sync_to_thread=True,
 )
-def clear_alarm(request: Request[Caller, Any, Any], ledger: Ledger, name: ModelName, body: bytes) -> Response[bytes]:
+def clear_alarm(
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], name: ModelName, body: RawBody
+) -> Response[bytes]:
     """Clear the drift alarm of a model: it may bet again, and its tests restart with the next results."""
     wish = read_body(request, body, ClearAlarmRequest)
     digest = ledger.models.origin(_find(ledger, name)["digest"])

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Annotated
 
 from litestar import get
+from litestar.di import NamedDependency
 from litestar.params import Parameter
 from litestar.response import Response
 from msgspec import Struct
@@ -53,7 +54,7 @@ class PriceHistoryReply(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @get("/v1/fights/{fight_id:str}/prices", opt={"role": Role.READER}, sync_to_thread=True)
 def get_prices(
-    ledger: Ledger,
+    ledger: NamedDependency[Ledger],
     fight_id: FightIdParameter,
     at: Annotated[datetime | None, Parameter(description="Only what had been read by this moment.")] = None,
 ) -> Response[bytes]:
@@ -75,7 +76,7 @@ def get_prices(
 
 
 @get("/v1/feeds/{name:str}/changes", opt={"role": Role.READER}, sync_to_thread=True)
-def list_fight_changes(ledger: Ledger, name: FeedName, limit: Limit = 100) -> Response[bytes]:
+def list_fight_changes(ledger: NamedDependency[Ledger], name: FeedName, limit: Limit = 100) -> Response[bytes]:
     """Return what has changed about the fights of a feed besides their prices, newest first."""
     if name not in ledger.feeds.names():
         raise ProblemError(404, f"no feed is registered as {name!r}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from litestar import Request, delete, get, post, put
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, Parameter, RawBody
 from litestar.response import Response
 from msgspec import Meta, Raw, Struct
 
@@ -45,25 +46,27 @@ class ScheduleChangeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 @get("/v1/schedules", opt=_READER, sync_to_thread=True)
-def list_schedules(ledger: Ledger) -> Response[bytes]:
+def list_schedules(ledger: NamedDependency[Ledger]) -> Response[bytes]:
     """Return all schedules with their next and last run."""
     return json_response({"schedules": ledger.schedules.list()})
 
 
 @get("/v1/schedules/changes", opt=_READER, sync_to_thread=True)
-def list_changes(ledger: Ledger, limit: Limit = 100, name: str | None = None) -> Response[bytes]:
+def list_changes(
+    ledger: NamedDependency[Ledger], limit: Limit = 100, name: FromQuery[str | None] = None
+) -> Response[bytes]:
     """Return who changed what, newest first."""
     return json_response({"changes": ledger.schedules.changes(limit, name)})
 
 
 @get("/v1/schedules/{name:str}", opt=_READER, sync_to_thread=True)
-def get_schedule(ledger: Ledger, name: ScheduleName) -> Response[bytes]:
+def get_schedule(ledger: NamedDependency[Ledger], name: ScheduleName) -> Response[bytes]:
     """Return a schedule with its next and last run."""
     return json_response(ledger.schedules.get(name))
 
 
 @get("/v1/schedules/{name:str}/runs", opt=_READER, sync_to_thread=True)
-def list_runs(ledger: Ledger, name: ScheduleName, limit: Limit = 100) -> Response[bytes]:
+def list_runs(ledger: NamedDependency[Ledger], name: ScheduleName, limit: Limit = 100) -> Response[bytes]:
     """Return the runs of a schedule and how they ended, newest first."""
     return json_response({"runs": ledger.schedules.history(name, limit)})
 
@@ -75,7 +78,7 @@ def list_runs(ledger: Ledger, name: ScheduleName, limit: Limit = 100) -> Respons
     sync_to_thread=True,
 )
 def put_schedule(
-    request: Request[Caller, Any, Any], ledger: Ledger, name: ScheduleName, body: bytes
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], name: ScheduleName, body: RawBody
 ) -> Response[bytes]:
     """Create a schedule or replace the one of this name; 409 if it does not have the expected revision."""
     wish = read_body(request, body, _RawRequest)
@@ -90,7 +93,7 @@ def put_schedule(
 @delete("/v1/schedules/{name:str}", opt=_OPERATOR, status_code=204, sync_to_thread=True)
 def remove_schedule(
     request: Request[Caller, Any, Any],
-    ledger: Ledger,
+    ledger: NamedDependency[Ledger],
     name: ScheduleName,
     reason: Annotated[str, Parameter(min_length=1, max_length=1000, description="Why, for the history.")],
     expected_revision: Annotated[int | None, Parameter(ge=1, description="Revision that it must have.")] = None,
@@ -107,7 +110,7 @@ def remove_schedule(
     sync_to_thread=True,
 )
 def pause_schedule(
-    request: Request[Caller, Any, Any], ledger: Ledger, name: ScheduleName, body: bytes
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], name: ScheduleName, body: RawBody
 ) -> Response[bytes]:
     """Pause a schedule: slots that pass meanwhile are not submitted later."""
     wish = read_body(request, body, ScheduleChangeRequest)
@@ -122,7 +125,7 @@ def pause_schedule(
     sync_to_thread=True,
 )
 def resume_schedule(
-    request: Request[Caller, Any, Any], ledger: Ledger, name: ScheduleName, body: bytes
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], name: ScheduleName, body: RawBody
 ) -> Response[bytes]:
     """Resume a schedule that is paused, with its next slot."""
     wish = read_body(request, body, ScheduleChangeRequest)
@@ -137,7 +140,7 @@ def resume_schedule(
     sync_to_thread=True,
 )
 def run_schedule(
-    request: Request[Caller, Any, Any], ledger: Ledger, name: ScheduleName, body: bytes
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], name: ScheduleName, body: RawBody
 ) -> Response[bytes]:
     """Submit the jobs of a schedule now, besides its slots, also if it is paused."""
     wish = read_body(request, body, ScheduleChangeRequest)

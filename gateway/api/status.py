@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from litestar import get
+from litestar.di import NamedDependency
 from litestar.response import Response
 
 from gateway.api.responses import json_response
@@ -12,7 +13,7 @@ from producer.operations.overview import overview
 
 
 @get("/v1/status", opt={"role": Role.READER}, sync_to_thread=True)
-def get_status(ledger: Ledger) -> Response[bytes]:
+def get_status(ledger: NamedDependency[Ledger]) -> Response[bytes]:
     """Return queues, pools, recent outcomes, dead letters, models, changed controls and alarms."""
     return json_response(overview(ledger))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from litestar import Request, delete, get, patch, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import Parameter, RawBody
 from litestar.response import Response
 from msgspec import Meta, Struct
 
@@ -46,13 +47,15 @@ class LettersRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 @get("/v1/webhooks", opt=_OPERATOR, sync_to_thread=True)
-def list_webhooks(ledger: Ledger) -> Response[bytes]:
+def list_webhooks(ledger: NamedDependency[Ledger]) -> Response[bytes]:
     """Return all webhooks and how their deliveries go, oldest first."""
     return json_response({"webhooks": ledger.webhooks.all()})
 
 
 @post("/v1/webhooks", opt=_OPERATOR, request_max_body_size=MAX_BODY_BYTES, status_code=201, sync_to_thread=True)
-def create_webhook(request: Request[Caller, Any, Any], ledger: Ledger, body: bytes) -> Response[bytes]:
+def create_webhook(
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], body: RawBody
+) -> Response[bytes]:
     """Create a webhook and return it with its secret, which is not shown again."""
     wish = read_body(request, body, WebhookRequest)
     names = WebhookDefinition.__struct_fields__
@@ -62,14 +65,14 @@ def create_webhook(request: Request[Caller, Any, Any], ledger: Ledger, body: byt
 
 
 @get("/v1/webhooks/{webhook_id:str}", opt=_OPERATOR, sync_to_thread=True)
-def get_webhook(ledger: Ledger, webhook_id: WebhookId) -> Response[bytes]:
+def get_webhook(ledger: NamedDependency[Ledger], webhook_id: WebhookId) -> Response[bytes]:
     """Return a webhook and how its deliveries go."""
     return json_response(ledger.webhooks.get(webhook_id))
 
 
 @patch("/v1/webhooks/{webhook_id:str}", opt=_OPERATOR, request_max_body_size=MAX_BODY_BYTES, sync_to_thread=True)
 def change_webhook(
-    request: Request[Caller, Any, Any], ledger: Ledger, webhook_id: WebhookId, body: bytes
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], webhook_id: WebhookId, body: RawBody
 ) -> Response[bytes]:
     """Change a webhook: its URL, its filters, or whether it is enabled."""
     change = read_body(request, body, WebhookChangeRequest)
@@ -77,7 +80,7 @@ def change_webhook(
 
 
 @delete("/v1/webhooks/{webhook_id:str}", opt=_OPERATOR, status_code=204, sync_to_thread=True)
-def delete_webhook(ledger: Ledger, webhook_id: WebhookId) -> None:
+def delete_webhook(ledger: NamedDependency[Ledger], webhook_id: WebhookId) -> None:
     """Delete a webhook with its log, its dead letters and what waits."""
     ledger.webhooks.delete(webhook_id)
 
@@ -90,7 +93,7 @@ def delete_webhook(ledger: Ledger, webhook_id: WebhookId) -> None:
     sync_to_thread=True,
 )
 def rotate_secret(
-    request: Request[Caller, Any, Any], ledger: Ledger, webhook_id: WebhookId, body: bytes
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], webhook_id: WebhookId, body: RawBody
 ) -> Response[bytes]:
     """Give a webhook a new secret, which is not shown again; the former one signs, too, for a while."""
     wish = read_body(request, body, RotationRequest) if body else RotationRequest()
@@ -99,19 +102,21 @@ def rotate_secret(
 
 
 @post("/v1/webhooks/{webhook_id:str}/test", opt=_OPERATOR, status_code=202, sync_to_thread=True)
-def test_webhook(ledger: Ledger, webhook_id: WebhookId) -> Response[bytes]:
+def test_webhook(ledger: NamedDependency[Ledger], webhook_id: WebhookId) -> Response[bytes]:
     """Send an event `webhook.test`; the deliveries show under its message id what became of it."""
     return json_response({"message_id": ledger.webhooks.test(webhook_id)}, 202)
 
 
 @get("/v1/webhooks/{webhook_id:str}/deliveries", opt=_OPERATOR, sync_to_thread=True)
-def list_deliveries(ledger: Ledger, webhook_id: WebhookId, limit: Limit = 100) -> Response[bytes]:
+def list_deliveries(ledger: NamedDependency[Ledger], webhook_id: WebhookId, limit: Limit = 100) -> Response[bytes]:
     """Return the latest attempts, newest first."""
     return json_response({"deliveries": ledger.webhooks.deliveries(webhook_id, limit)})
 
 
 @get("/v1/webhooks/{webhook_id:str}/dead-letters", opt=_OPERATOR, sync_to_thread=True)
-def list_webhook_dead_letters(ledger: Ledger, webhook_id: WebhookId, limit: Limit = 100) -> Response[bytes]:
+def list_webhook_dead_letters(
+    ledger: NamedDependency[Ledger], webhook_id: WebhookId, limit: Limit = 100
+) -> Response[bytes]:
     """Return the events that were not delivered, newest first."""
     return json_response({"dead_letters": ledger.webhooks.dead_letters(webhook_id, limit)})
 
@@ -124,7 +129,7 @@ def list_webhook_dead_letters(ledger: Ledger, webhook_id: WebhookId, limit: Limi
     sync_to_thread=True,
 )
 def replay_webhook_dead_letters(
-    request: Request[Caller, Any, Any], ledger: Ledger, webhook_id: WebhookId, body: bytes
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], webhook_id: WebhookId, body: RawBody
 ) -> Response[bytes]:
     """Send dead letters again, each after what waits for its card."""
     return json_response({"replayed": ledger.webhooks.replay(webhook_id, _chosen(request, body))})
@@ -138,7 +143,7 @@ def replay_webhook_dead_letters(
     sync_to_thread=True,
 )
 def purge_webhook_dead_letters(
-    request: Request[Caller, Any, Any], ledger: Ledger, webhook_id: WebhookId, body: bytes
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], webhook_id: WebhookId, body: RawBody
 ) -> Response[bytes]:
     """Remove dead letters."""
     return json_response({"purged": ledger.webhooks.purge(webhook_id, _chosen(request, body))})

@@ -8,6 +8,8 @@ from itertools import accumulate
 from typing import Any
 
 from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
 from litestar.response import Response
 from markupsafe import Markup
 from msgspec import Struct
@@ -59,7 +61,9 @@ class LatestReview(Struct, frozen=True, kw_only=True):
 
 
 @get("/bets", **PAGE)
-def get_bets(request: Request[Caller, Any, Any], ledger: Ledger, mode: BetMode | None = None) -> Response[bytes]:
+def get_bets(
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], mode: FromQuery[BetMode | None] = None
+) -> Response[bytes]:
     """Return the page of the bets of a mode, by default of the present one."""
     place = ledger.latest_place()
     account = ledger.bets.account(mode)
@@ -82,7 +86,9 @@ def get_bets(request: Request[Caller, Any, Any], ledger: Ledger, mode: BetMode |
 
 
 @get("/bets/review", **PAGE)
-def get_review(request: Request[Caller, Any, Any], ledger: Ledger, mode: BetMode | None = None) -> Response[bytes]:
+def get_review(
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], mode: FromQuery[BetMode | None] = None
+) -> Response[bytes]:
     """Return the page of the latest review of a mode."""
     chosen = ledger.bets.account(mode).mode
     place = ledger.latest_place()
@@ -102,7 +108,7 @@ def get_review(request: Request[Caller, Any, Any], ledger: Ledger, mode: BetMode
 
 
 @post("/bets/review", sync_to_thread=True, **form_route(Role.PRODUCER))
-def post_review(request: Request[Caller, Any, Any], ledger: Ledger, data: FormData) -> Response[Any]:
+def post_review(request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], data: FormData) -> Response[Any]:
     """Submit a review of a mode, and lead to its page."""
     modes: Mapping[str, BetMode] = {"paper": "paper", "live": "live"}
     mode = modes.get(data.get("mode", ""))

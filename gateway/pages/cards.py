@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from litestar import Request, get, post
+from litestar.di import NamedDependency
 from litestar.params import Parameter
 from litestar.response import Response
 from msgspec import Struct
@@ -61,7 +62,7 @@ class CardLine(Struct, frozen=True, kw_only=True):
 @get("/", **PAGE)
 def get_cards(
     request: Request[Caller, Any, Any],
-    ledger: Ledger,
+    ledger: NamedDependency[Ledger],
     later: Annotated[int, Parameter(ge=0, le=100_000)] = 0,
     earlier: Annotated[int, Parameter(ge=0, le=100_000)] = 0,
 ) -> Response[bytes]:
@@ -85,7 +86,7 @@ def get_cards(
 
 @get("/cards/{card_id:str}", **PAGE)
 def get_card(
-    request: Request[Caller, Any, Any], ledger: Ledger, card_id: CardId, answer: JobIdQuery = None
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], card_id: CardId, answer: JobIdQuery = None
 ) -> Response[bytes]:
     """Return the page of a card: its newest answer, or the one of the job `answer`."""
     place = ledger.latest_place()
@@ -123,7 +124,7 @@ def get_card(
 )
 def get_fight(
     request: Request[Caller, Any, Any],
-    ledger: Ledger,
+    ledger: NamedDependency[Ledger],
     card_id: CardId,
     fight_id: FightId,
     answer: JobIdQuery = None,
@@ -175,7 +176,11 @@ def get_fight(
 
 @post("/cards/{card_id:str}/fights/{fight_id:str}/replay", sync_to_thread=True, **form_route(Role.PRODUCER))
 def post_replay(
-    request: Request[Caller, Any, Any], ledger: Ledger, card_id: CardId, fight_id: FightId, data: FormData
+    request: Request[Caller, Any, Any],
+    ledger: NamedDependency[Ledger],
+    card_id: CardId,
+    fight_id: FightId,
+    data: FormData,
 ) -> Response[Any]:
     """Submit a job that computes the shown answer again, and lead back to the fight."""
     job_id = data.get("job_id", "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from litestar import Request, get, post
+from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from litestar.response import Redirect, Response
 
@@ -23,7 +24,9 @@ async def get_login(request: Request[Any, Any, Any], next_path: NextPath = "/") 
 
 
 @post("/login", **form_route())
-async def post_login(request: Request[Any, Any, Any], client: AsyncClient, data: FormData) -> Response[Any]:
+async def post_login(
+    request: Request[Any, Any, Any], client: NamedDependency[AsyncClient], data: FormData
+) -> Response[Any]:
     """Open a session for a token, and lead to the page that was asked for."""
     next_path = own_path(data.get("next", "/"))
     secret = await client.ledger.sessions.open(data.get("token", "").strip())
@@ -37,7 +40,7 @@ async def post_login(request: Request[Any, Any, Any], client: AsyncClient, data:
 
 
 @post("/logout", **form_route())
-async def post_logout(request: Request[Any, Any, Any], client: AsyncClient) -> Redirect:
+async def post_logout(request: Request[Any, Any, Any], client: NamedDependency[AsyncClient]) -> Redirect:
     """End the session, at every gateway."""
     secret = session_secret(request)
     if secret is not None:

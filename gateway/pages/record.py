@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from litestar import Request, get
+from litestar.di import NamedDependency
 from litestar.params import Parameter
 from litestar.response import Response
 from markupsafe import Markup
@@ -30,7 +31,7 @@ PAGE_FIGHTS = 100
 @get("/record", opt={"role": Role.READER}, sync_to_thread=True, include_in_schema=False)
 def get_record(
     request: Request[Caller, Any, Any],
-    ledger: Ledger,
+    ledger: NamedDependency[Ledger],
     offset: Annotated[int, Parameter(ge=0, le=10_000_000)] = 0,
 ) -> Response[bytes]:
     """Return the page of the track record; `offset` is how many of the newest fights are passed over."""

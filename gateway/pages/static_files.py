@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from litestar import Request, get
+from litestar.params import FromPath
 from litestar.response import Response
 from msgspec import Struct
 
@@ -53,7 +54,7 @@ def static_address(name: str) -> str:
 
 
 @get("/static/{name:str}", include_in_schema=False)
-async def get_static_file(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
+async def get_static_file(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[bytes]:
     """Return a static file; 304 if the client has it. Raises ProblemError (404)."""
     file = _BY_ADDRESS.get(f"/static/{name}")
     if file is None:

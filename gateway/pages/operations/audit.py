@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, get
+from litestar.di import NamedDependency
 from litestar.params import Parameter
 from litestar.response import Response
 
@@ -20,7 +21,7 @@ SHOWN = (50, 200, 1000)
 @get("/operations/audit", opt={"role": Role.OPERATOR}, sync_to_thread=True, include_in_schema=False)
 def get_audit(
     request: Request[Caller, Any, Any],
-    ledger: Ledger,
+    ledger: NamedDependency[Ledger],
     name: Annotated[str, Parameter(max_length=300)] = "",
     limit: Annotated[int, Parameter(ge=1, le=1000)] = SHOWN[0],
 ) -> Response[bytes]:

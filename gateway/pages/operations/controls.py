@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Request, get, post
+from litestar.di import NamedDependency
 from litestar.response import Redirect, Response
 
 from gateway.pages.forms import form_route
@@ -21,7 +22,7 @@ SHOWN_CHANGES = 20
 
 
 @get(PATH, opt={"role": Role.OPERATOR}, sync_to_thread=True, include_in_schema=False)
-def get_page(request: Request[Caller, Any, Any], ledger: Ledger) -> Response[bytes]:
+def get_page(request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger]) -> Response[bytes]:
     """Return the page of the controls."""
     listed = [row for row in list_controls(ledger) if not row.name.startswith(MODEL)]
     return render(
@@ -39,7 +40,7 @@ def get_page(request: Request[Caller, Any, Any], ledger: Ledger) -> Response[byt
 
 
 @post(PATH, sync_to_thread=True, **form_route(Role.OPERATOR))
-def set_control(request: Request[Caller, Any, Any], ledger: Ledger, data: Fields) -> Redirect:
+def set_control(request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], data: Fields) -> Redirect:
     """Set a control; with an empty value back to its default.
 
     `expected` is the value that the page has shown: if another operator has changed it meanwhile, nothing is changed.

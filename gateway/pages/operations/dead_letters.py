@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Annotated, Any
 
 from litestar import Request, get, post
+from litestar.di import NamedDependency
 from litestar.params import Parameter
 from litestar.response import Response
 
@@ -27,7 +28,7 @@ MAX_LETTERS = 1000
 @get(PATH, opt={"role": Role.OPERATOR}, sync_to_thread=True, include_in_schema=False)
 def get_page(
     request: Request[Caller, Any, Any],
-    ledger: Ledger,
+    ledger: NamedDependency[Ledger],
     kind: Annotated[str, Parameter(max_length=40)] = "",
 ) -> Response[bytes]:
     """Return the page of the dead letters, of all kinds or of one."""
@@ -48,7 +49,9 @@ def get_page(
 
 
 @post(PATH, sync_to_thread=True, status_code=200, **form_route(Role.OPERATOR))
-def change_letters(request: Request[Caller, Any, Any], ledger: Ledger, data: Fields) -> Response[bytes]:
+def change_letters(
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], data: Fields
+) -> Response[bytes]:
     """Requeue or purge the chosen dead letters, or all of a kind, and return a page with what became of each.
 
     Both are safe to repeat, so a page that is loaded again changes nothing more.

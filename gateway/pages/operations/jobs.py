@@ -9,7 +9,8 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 from litestar import Request, get, post
-from litestar.params import Parameter, QueryParameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, Parameter, QueryParameter
 from litestar.response import Redirect, Response
 
 from gateway.pages.forms import form_route
@@ -34,7 +35,7 @@ Word = Annotated[str, Parameter(max_length=200)]
 @get(PATH, opt={"role": Role.OPERATOR}, sync_to_thread=True, include_in_schema=False)
 def get_jobs(
     request: Request[Caller, Any, Any],
-    ledger: Ledger,
+    ledger: NamedDependency[Ledger],
     job: Word = "",
     in_state: Annotated[str, QueryParameter(name="state", max_length=40)] = "",
     kind: Word = "",
@@ -76,7 +77,9 @@ def get_jobs(
 
 
 @get(f"{PATH}/{{job_id:str}}", opt={"role": Role.OPERATOR}, sync_to_thread=True, include_in_schema=False)
-def get_job(request: Request[Caller, Any, Any], ledger: Ledger, job_id: str) -> Response[bytes]:
+def get_job(
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], job_id: FromPath[str]
+) -> Response[bytes]:
     """Return the page of one job: its state, attempts, outcome and provenance, and the job as it was submitted."""
     history = ledger.job_histories.get(job_id)
     record = ledger.job_records.get(job_id)
@@ -102,7 +105,7 @@ def get_job(request: Request[Caller, Any, Any], ledger: Ledger, job_id: str) -> 
 
 
 @post(f"{PATH}/{{job_id:str}}/cancel", sync_to_thread=True, **form_route(Role.OPERATOR))
-def cancel_job(ledger: Ledger, job_id: str) -> Redirect:
+def cancel_job(ledger: NamedDependency[Ledger], job_id: FromPath[str]) -> Redirect:
     """End a job that has no outcome yet. Raises LedgerError if it has ended as something else."""
     status = existing_status(ledger.cancel(job_id))
     if status.state is not JobState.CANCELLED:
@@ -111,7 +114,7 @@ def cancel_job(ledger: Ledger, job_id: str) -> Redirect:
 
 
 @post(f"{PATH}/{{job_id:str}}/replay", sync_to_thread=True, **form_route(Role.OPERATOR))
-def replay(request: Request[Caller, Any, Any], ledger: Ledger, job_id: str) -> Redirect:
+def replay(request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], job_id: FromPath[str]) -> Redirect:
     """Submit a job that computes an outcome again and compares it, and lead to its page."""
     job = replay_job(ledger.status(job_id), retrain=False, nonce=uuid.uuid4().hex)
     receipt = ledger.submit(job, caller=request.user.name)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 from litestar.response import Redirect, Response
 from msgspec import Struct
 
@@ -60,7 +62,7 @@ class ShownEvaluation(Struct, frozen=True):
 
 
 @get(PATH, opt={"role": Role.OPERATOR}, sync_to_thread=True, include_in_schema=False)
-def get_models(request: Request[Caller, Any, Any], ledger: Ledger) -> Response[bytes]:
+def get_models(request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger]) -> Response[bytes]:
     """Return the page of the aliases and the models."""
     models = ledger.models.all()
     targets = {alias: model["digest"] for model in models for alias in model["aliases"]}
@@ -79,7 +81,9 @@ def get_models(request: Request[Caller, Any, Any], ledger: Ledger) -> Response[b
 
 
 @get(f"{PATH}/{{name:str}}", opt={"role": Role.OPERATOR}, sync_to_thread=True, include_in_schema=False)
-def get_model(request: Request[Caller, Any, Any], ledger: Ledger, name: str) -> Response[bytes]:
+def get_model(
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], name: FromPath[str]
+) -> Response[bytes]:
     """Return the page of one model. Raises ProblemError (404)."""
     try:
         model = ledger.models.find(name)
@@ -99,7 +103,9 @@ def get_model(request: Request[Caller, Any, Any], ledger: Ledger, name: str) -> 
 
 
 @post(f"{PATH}/{{alias:str}}/promote", sync_to_thread=True, **form_route(Role.OPERATOR))
-def promote_model(request: Request[Caller, Any, Any], ledger: Ledger, alias: str, data: Fields) -> Redirect:
+def promote_model(
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], alias: FromPath[str], data: Fields
+) -> Redirect:
     """Point an alias to a model if the chosen evaluation allows it, or by force."""
     judgement = optional(data, "judgement")
     evaluation = None if judgement is None else stored_evaluation(ledger, judgement)
@@ -120,7 +126,9 @@ def promote_model(request: Request[Caller, Any, Any], ledger: Ledger, alias: str
 
 
 @post(f"{PATH}/{{alias:str}}/rollback", sync_to_thread=True, **form_route(Role.OPERATOR))
-def roll_back_model(request: Request[Caller, Any, Any], ledger: Ledger, alias: str, data: Fields) -> Redirect:
+def roll_back_model(
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], alias: FromPath[str], data: Fields
+) -> Redirect:
     """Point an alias to one of its earlier models."""
     ledger.aliases.roll_back(
         alias,
@@ -134,7 +142,9 @@ def roll_back_model(request: Request[Caller, Any, Any], ledger: Ledger, alias: s
 
 
 @post(f"{PATH}/{{name:str}}/clear-alarm", sync_to_thread=True, **form_route(Role.OPERATOR))
-def clear_alarm(request: Request[Caller, Any, Any], ledger: Ledger, name: str, data: Fields) -> Redirect:
+def clear_alarm(
+    request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], name: FromPath[str], data: Fields
+) -> Redirect:
     """Clear the drift alarm of a model."""
     digest = ledger.models.origin(ledger.models.find(name)["digest"])
     ledger.drift_alarms.clear(digest, user=request.user.name, reason=reason_of(data))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from litestar import Request, get
+from litestar.di import NamedDependency
 from litestar.response import Response
 from msgspec import Struct
 
@@ -88,7 +89,9 @@ class ShownFeed(Struct, frozen=True):
 
 @get("/operations", opt={"role": Role.OPERATOR}, sync_to_thread=True, include_in_schema=False)
 def get_operations(
-    request: Request[Caller, Any, Any], ledger: Ledger, alert_kinds: Sequence[AlertKind]
+    request: Request[Caller, Any, Any],
+    ledger: NamedDependency[Ledger],
+    alert_kinds: NamedDependency[Sequence[AlertKind]],
 ) -> Response[bytes]:
     """Return the page with the alerts, pools, queues and recent outcomes."""
     view = overview(ledger)

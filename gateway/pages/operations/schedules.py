@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, get, post
+from litestar.di import NamedDependency
 from litestar.response import Redirect, Response
 from msgspec import Struct
 
@@ -38,7 +39,7 @@ class ShownSchedule(Struct, frozen=True):
 
 
 @get(PATH, opt={"role": Role.OPERATOR}, sync_to_thread=True, include_in_schema=False)
-def get_page(request: Request[Caller, Any, Any], ledger: Ledger) -> Response[bytes]:
+def get_page(request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger]) -> Response[bytes]:
     """Return the page of the schedules."""
     return render(
         request,
@@ -52,7 +53,7 @@ def get_page(request: Request[Caller, Any, Any], ledger: Ledger) -> Response[byt
 
 
 @post(PATH, sync_to_thread=True, **form_route(Role.OPERATOR))
-def put_schedule(request: Request[Caller, Any, Any], ledger: Ledger, data: Fields) -> Redirect:
+def put_schedule(request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], data: Fields) -> Redirect:
     """Create a schedule, or replace the one of this name."""
     given: dict[str, Any] = {"name": required(data, "name"), "cron": required(data, "cron")}
     try:
@@ -69,7 +70,7 @@ def put_schedule(request: Request[Caller, Any, Any], ledger: Ledger, data: Field
 
 
 @post(f"{PATH}/change", sync_to_thread=True, **form_route(Role.OPERATOR))
-def change_schedule(request: Request[Caller, Any, Any], ledger: Ledger, data: Fields) -> Redirect:
+def change_schedule(request: Request[Caller, Any, Any], ledger: NamedDependency[Ledger], data: Fields) -> Redirect:
     """Pause, resume, run or remove a schedule."""
     name, user, reason = required(data, "name"), request.user.name, reason_of(data)
     match required(data, "action"):
