@@ -182,6 +182,7 @@ def test_a_connection_that_was_forgotten_on_the_way_is_opened_anew(ledger: Ledge
     [silent] = ledger.server.connections._idle
     near, far = socket.socketpair()
     near.settimeout(0.1)
+    silent._sock.close()
     silent._sock = silent._parser._sock = near
     assert not ledger.resume_now("job")
     assert far.recv(10)

@@ -132,6 +132,7 @@ def test_a_model_without_intervals_is_evaluated_without_them() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_an_imported_model_is_evaluated_on_fights_after_its_last_day() -> None:
     parts = {SHORT[name]: unwrap(SHORT[name], estimator) for name, estimator in plain_system().items()}
     names = common_columns(list(parts.values()), None)
