@@ -139,7 +139,7 @@ KEY_PATTERNS = (
                "`CORNERMAN_MAX_QUARANTINED`"),
     KeyPattern("pools", "set", "pools", "a living pool", "names", "pools remove those that are gone"),
     KeyPattern("pool:<pool>", "string", "pools", "a living pool", "retention",
-               "4 times `CORNERMAN_HEARTBEAT_SECONDS` after its end"),
+               "3 times `CORNERMAN_HEARTBEAT_SECONDS` after its end"),
     KeyPattern("controls", "hash", "operators", "a control that is set", "names", "the table of controls"),
     KeyPattern("controls:changed", "hash", "operators, training pools", "a control or alias that was ever set", "names",
                "as the names of aliases"),

@@ -67,8 +67,10 @@ class WorkerSettings:
         "the same while the pool has no job; at most the interval of the heartbeat, half that of the liveness probe, "
         "and a fifth of a lease",
     )
-    heartbeat_seconds: float = _setting(2.0, "interval of a pool's heartbeat")
-    liveness_probe_seconds: float = _setting(7.5, "interval of the liveness probe, which verifies that a pool consumes")
+    heartbeat_seconds: float = _setting(3.0, "interval of a pool's heartbeat")
+    liveness_probe_seconds: float = _setting(
+        10.0, "interval of the liveness probe, which verifies that a pool consumes"
+    )
     liveness_timeout_seconds: float = _setting(
         30.0, "silence of the liveness probe after which a pool exits to be restarted"
     )
@@ -79,7 +81,7 @@ class WorkerSettings:
         zero=True,
     )
     metrics_interval_seconds: float = _setting(
-        5.0, "interval at which a pool collects metrics and evaluates alerts; three times that while it has no job"
+        5.0, "interval at which a pool collects metrics and evaluates alerts; four times that while it has no job"
     )
     self_test_seconds: float = _setting(
         60.0, "interval at which a predicting child checks its model's reference predictions"

@@ -203,7 +203,7 @@ class Transport(stock.Transport):  # type: ignore[misc]  # kombu ships no types
     # How long a pop waits at the server. Nothing waits for its end: children have connections of their own, and closing
     # does not wait for it. A doorbell that it takes although the queue is no longer consumed costs a job the second
     # after which the doorbell is rung again.
-    brpop_timeout = 10
+    brpop_timeout = 15
     # A server that refuses a command, or the handshake, is retried like one that is away: Celery ends for other errors.
     connection_errors = (*stock.Transport.connection_errors, redis.ResponseError)
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 # A training occupies a child, with a time limit of its own.
 _UNBATCHED_QUEUES = ("train",)
 _POLL_SECONDS = 0.1  # in a pool with several queues: between two checks of memory and shutdown
-_WAIT_SECONDS = 5.0
+_WAIT_SECONDS = 12.0
 """How long a child waits for a doorbell: the supervisor ends the wait if the child has to leave it.
 
 It bears on nothing but faults. While the process is stopped, or its machine cut off, a job may be claimed for it for as

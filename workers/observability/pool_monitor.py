@@ -47,7 +47,7 @@ RETRY_SECONDS = 1.0
 GATHER_SECONDS = 0.02
 """How long events gather in the pipe, which has room for some thousands, before the next are read."""
 STORE_SECONDS = 0.5
-IDLE_INTERVALS = 3
+IDLE_INTERVALS = 4
 """Intervals between two collections of an idle pool. A request for the metrics has them collected, and so does a job.
 An alert about other processes, such as a pool that is gone, is found as much later."""
 REFRESH_SECONDS = 1.0

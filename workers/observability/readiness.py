@@ -10,7 +10,7 @@ from workers.pool.event_pipe import SelfTestResult
 SUPERVISOR_TIMEOUT_SECONDS = 30.0
 """How long a tick of the supervisor may take: if the server is away, several replies time out, a few seconds each."""
 
-MAX_PROBES_MISSED = 3
+MAX_PROBES_MISSED = 2
 """Consecutive liveness probes that may go unanswered before a pool counts as not consuming."""
 
 MIN_SILENCE_SECONDS = 2.0
@@ -39,7 +39,7 @@ class PoolSnapshot(Struct, frozen=True, kw_only=True):
     tick_age_seconds: float | None = None
     server_reached: bool = False
     silent_seconds: float | None = None
-    liveness_probe_seconds: float = 7.5
+    liveness_probe_seconds: float = 10.0
     predicts: bool = False
     self_test_age_seconds: float | None = None
     self_test: SelfTestResult | None = None

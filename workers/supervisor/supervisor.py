@@ -60,22 +60,27 @@ IDLE_INSPECTION_SECONDS = 60.0
 """How often an idle pool is inspected in full: index entries of expired records are removed then."""
 REAP_FRACTION = 0.5
 """Age of the last reap at which an idle pool reaps, in parts of the longest time between two of its ticks."""
-_MAX_MISSED_HEARTBEATS = 4  # missed heartbeats after which a pool counts as gone
+_MAX_MISSED_HEARTBEATS = 3  # missed heartbeats after which a pool counts as gone
 
 
 def max_idle_seconds(settings: WorkerSettings) -> float:
-    """Return the longest time between two ticks of an idle pool.
+    """Return the longest time between two ticks of the idle pool that reaps.
 
     Leases that expire and jobs that become due have times of their own, and a control that changes ends the wait. What
-    bears this time: a doorbell that was lost is rung again, by the first pool that looks. Of the time between two ticks
-    at most a fifth of a lease counts (shift_leases in prelude.lua); heartbeats and liveness probes are sent by ticks.
+    bears this time: a doorbell that was lost is rung again. Of the time between two reaps at most a fifth of a lease
+    counts (shift_leases in prelude.lua).
     """
-    return min(
-        settings.supervisor_idle_interval_seconds,
-        settings.ledger.lease_seconds / 5,
-        settings.heartbeat_seconds,
-        settings.liveness_probe_seconds / 2,
-    )
+    intervals = settings.supervisor_idle_interval_seconds, settings.ledger.lease_seconds / 5
+    return min(*intervals, max_quiet_seconds(settings))
+
+
+def max_quiet_seconds(settings: WorkerSettings) -> float:
+    """Return the longest time between two ticks of an idle pool while another pool reaps.
+
+    The pool that reaped last ticks again within `max_idle_seconds`; if it has died, another reaps as much later.
+    Heartbeats and liveness probes are sent by ticks.
+    """
+    return min(settings.heartbeat_seconds, settings.liveness_probe_seconds / 2)
 
 
 class Supervisor:
@@ -106,6 +111,7 @@ class Supervisor:
         self._confirmer = OutcomeConfirmer(pool.settings)
         self._sentinels = ProcessSentinels()
         self._max_idle_seconds = max_idle_seconds(pool.settings)
+        self._max_quiet_seconds = max_quiet_seconds(pool.settings)
         self._measured_seconds = self._inspected_seconds = -float("inf")
         self._applied_controls = pool.controls
         self._may_wait = True
@@ -182,8 +188,7 @@ class Supervisor:
         due = now_seconds - self._inspected_seconds >= IDLE_INSPECTION_SECONDS
         if self._ledger is None or due or not self._is_idle(children.values()):
             return False
-        announces = self._heartbeat_is_due(children, now_seconds)
-        heartbeat = self._ledger.pools.announcement(*self._heartbeat(children)) if announces else ()
+        heartbeat = self._ledger.pools.announcement(*self._heartbeat(children, now_seconds))
         seen = self._ledger.look(f"{self._pool.name}/", self._queues, heartbeat)
         self._ledger.pools.prune_if_due()
         if seen.controls != self._pool.controls:
@@ -193,11 +198,13 @@ class Supervisor:
             return False
         next_due_seconds = seen.next_due_seconds
         # One pool of the fleet is enough: the first that looks after the interval.
-        if seen.reaped_seconds > REAP_FRACTION * self._max_idle_seconds or not next_due_seconds:
+        reaps = seen.reaped_seconds > REAP_FRACTION * self._max_idle_seconds or not next_due_seconds
+        if reaps:
             next_due_seconds = self._reap(self._ledger).next_due_seconds
         self._reached_seconds = time.monotonic()
         self._announce_and_probe(self._ledger, children, now_seconds)
-        self._idle_seconds = self._idle_for(children.values(), next_due_seconds)
+        longest_seconds = self._max_idle_seconds if reaps else self._max_quiet_seconds
+        self._idle_seconds = self._idle_for(children.values(), min(longest_seconds, next_due_seconds))
         return True
 
     def _sync_with_ledger(self, children: dict[int, ChildSnapshot], now_seconds: float, *, closing: bool) -> None:
@@ -225,7 +232,7 @@ class Supervisor:
         reaped = self._reap(self._ledger)
         self._announce_and_probe(self._ledger, children, now_seconds)
         if not held and not changed and not self._waiting:
-            self._idle_seconds = self._idle_for(children.values(), reaped.next_due_seconds)
+            self._idle_seconds = self._idle_for(children.values(), min(self._max_idle_seconds, reaped.next_due_seconds))
         if not self._idle_seconds:
             self._pool.maintain()
         self._applied_controls = controls
@@ -234,23 +241,16 @@ class Supervisor:
 
     def _announce_and_probe(self, ledger: Ledger, children: dict[int, ChildSnapshot], now_seconds: float) -> None:
         """Send the heartbeat and the liveness probe if they are due, and look for the answer to the last probe."""
-        if self._heartbeat_is_due(children, now_seconds):
-            ledger.pools.announce(*self._heartbeat(children))
+        living = {pid for pid, child in children.items() if child.alive}
+        due = now_seconds - self._heartbeat_seconds >= self._pool.settings.heartbeat_seconds
+        if due or living != self._announced_children:  # callers see at once that a child is there or gone
+            ledger.pools.announce(*self._heartbeat(children, now_seconds))
         if not self._pool.scoreboard.closing:
             self._watchdog.tick(ledger, children.values(), now_seconds)
             if self._watchdog.expired:
                 self._log.error("the pool consumes nothing: it exits to be restarted")
                 self._pool.start_closing()
-                ledger.pools.announce(*self._heartbeat(children))
-
-    def _heartbeat_is_due(self, children: dict[int, ChildSnapshot], now_seconds: float) -> bool:
-        """Return True if a heartbeat is due; the caller sends it."""
-        living = {pid for pid, child in children.items() if child.alive}
-        due = now_seconds - self._heartbeat_seconds >= self._pool.settings.heartbeat_seconds
-        if not due and living == self._announced_children:  # callers see at once that a child is there or gone
-            return False
-        self._heartbeat_seconds, self._announced_children = now_seconds, living
-        return True
+                ledger.pools.announce(*self._heartbeat(children, now_seconds))
 
     def _recall_children(self, ledger: Ledger, children: Iterable[ChildSnapshot]) -> None:
         """Have all children leave their waits for claims if none may claim; they do not begin to wait then."""
@@ -261,8 +261,8 @@ class Supervisor:
             ledger.recall(self._pool.liveness_queue, idle, self._pool.settings.liveness_probe_seconds)
         self._may_wait = may_wait
 
-    def _idle_for(self, children: Collection[ChildSnapshot], next_due_seconds: float) -> float:
-        return min(self._max_idle_seconds, next_due_seconds) if self._is_idle(children) else 0.0
+    def _idle_for(self, children: Collection[ChildSnapshot], longest_seconds: float) -> float:
+        return longest_seconds if self._is_idle(children) else 0.0
 
     def _is_idle(self, children: Collection[ChildSnapshot]) -> bool:
         """Return True if no child of the pool works, none is awaited, and there is nothing to decide."""
@@ -434,9 +434,13 @@ class Supervisor:
             self._closing_since = now_seconds
         return now_seconds - self._closing_since >= self._pool.settings.shutdown_grace_seconds
 
-    def _heartbeat(self, children: dict[int, ChildSnapshot]) -> tuple[str, dict[str, Any], float]:
-        """Return what `PoolRegistry.announce` takes: name, state, and for how many seconds the pool counts as alive."""
-        living = [pid for pid, child in children.items() if child.alive]
+    def _heartbeat(self, children: dict[int, ChildSnapshot], now_seconds: float) -> tuple[str, dict[str, Any], float]:
+        """Return what `PoolRegistry.announce` takes: name, state, and for how many seconds the pool counts as alive.
+
+        It counts as sent.
+        """
+        living = {pid for pid, child in children.items() if child.alive}
+        self._heartbeat_seconds, self._announced_children = now_seconds, living
         memory = self._pool.memory
         info: dict[str, Any] = {
             "node": self._pool.settings.node_name,

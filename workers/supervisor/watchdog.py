@@ -21,7 +21,7 @@ from workers.pool.liveness_probe import PROBE_LIFETIME_INTERVALS, expected_answe
 from workers.pool.pool import CHILD_START_SECONDS, WorkerPool
 from workers.supervisor.rules import ChildSnapshot
 
-_LONGEST_STEP_SECONDS = 4.0  # twice the time between two ticks of an idle pool
+_LONGEST_STEP_SECONDS = 6.0  # twice the longest time between two ticks of an idle pool
 
 
 class Watchdog:

@@ -124,3 +124,26 @@ def test_ctrl_c_on_the_group_leaves_no_process(
     pool.process.wait(WAIT_SECONDS)
     assert psutil.wait_procs(children, WAIT_SECONDS)[1] == []
     assert ledger.status(job_id).state is JobState.QUEUED
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_if_the_pool_dies_that_reaps_for_all_another_idle_pool_reaps(
+    killed: int, ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    intervals = {
+        "CORNERMAN_SUPERVISOR_INTERVAL_SECONDS": "0.05",
+        "CORNERMAN_SUPERVISOR_IDLE_INTERVAL_SECONDS": "0.5",
+        "CORNERMAN_HEARTBEAT_SECONDS": "1",
+    }
+    pools = [start_pool(concurrency=1, queue=queue, **intervals) for queue in ("predict", "monitor")]
+    reaps = [0]
+
+    def reaped() -> int:
+        if (last := int(ledger.server.execute("GET", ledger.server.key("looked")) or 0)) != reaps[-1]:
+            reaps.append(last)
+        return len(reaps)
+
+    until(lambda: reaped() > 2 and reaps[-1] - reaps[-2] > 400)  # milliseconds: both are idle
+    pools[killed].stop(signal.SIGKILL)
+    seen = reaped()
+    until(lambda: reaped() > seen + 3)
