@@ -13,11 +13,11 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.compilation import kernel
-from engine.vectors import add_product, load, load_like, store
+from engine.vectors import add, add_product, fill_like, load, load_like, rectified, store
 
 _0, _1 = np.uint64(0), np.uint64(1)
-_OUTSIDE, _ROW = np.uint64(16), np.uint64(32)
-_GROUPS = np.uint64(0xFFFF)
+_NODE, _CODE, _ROW_MASK, _GROUPS = np.uint64(0xFFFFFFFF), np.uint64(0xFFFF), np.uint64(0xFF), np.uint64(0xFFF)
+_NEUTRAL, _ROW, _INSIDE, _OUTSIDE = np.uint64(16), np.uint64(32), np.uint64(40), np.uint64(52)
 _LOW_GROUPS = 6  # number of groups whose coalitions are computed together, in the first-level cache
 _LANES = 32  # coalitions in a vector
 
@@ -54,7 +54,7 @@ def add_tree_dividends(
     codes, neutral
         Codes of the rows and of their neutral rows, (>= n, 2f).
     out
-        Receives the dividends, float64 (n, 2^k); zeros before.
+        Receives the dividends, float64 (n, 2^k) with n up to 256 and k up to 12; zeros before.
 
     References
     ----------
@@ -63,40 +63,46 @@ def add_tree_dividends(
     Laberge and Pequignot (2022), "Understanding interventional TreeSHAP: how and why it works" (groups of features).
     """
     cut_mask, feature_shift, feature_mask, offset_shift = layout
+    rows = out.shape[0]
     room = out.size + 2  # a walk decides each group once, so a row has at most 2^k at a time
-    node_now, node_next, node_end = np.empty(room, np.uint64), np.empty(room, np.uint64), np.empty(room, np.uint64)
-    # Groups inside (bits 0 to 15) and outside (16 to 31), and the row.
-    state_now, state_next, state_end = np.empty(room, np.uint64), np.empty(room, np.uint64), np.empty(room, np.uint64)
+    # A walk: its node (bits 0 to 31), its row (to 39), and the groups inside (to 51) and outside.
+    now, following, ended = np.empty(room, np.uint64), np.empty(room, np.uint64), np.empty(room, np.uint64)
+    columns = np.empty((rows, len(bits)), np.uint64)  # code (bits 0 to 15), neutral code, and the bit of the group
+    for row in range(rows):
+        for column in range(len(bits)):
+            both = np.uint64(codes[row, column]) | np.uint64(neutral[row, column]) << _NEUTRAL
+            columns[row, column] = both | bits[column] << _INSIDE
     for root in roots:
-        walks, ended = out.shape[0], np.int64(0)
+        walks, ends = np.uint64(rows), np.uint64(0)
         for row in range(walks):
-            node_now[row], state_now[row] = np.uint64(root), np.uint64(row) << _ROW
+            now[row] = np.uint64(root) | row << _ROW
         while walks:  # all walks take one step, without a branch that a processor could mispredict
-            count = np.int64(0)
+            count = np.uint64(0)
             for walk in range(walks):
-                node, state = node_now[walk], state_now[walk]
+                state = now[walk]
+                node = state & _NODE
                 word = np.uint64(nodes[node])
-                inner = (word & _1) ^ _1
-                node_end[ended], state_end[ended] = node, state
-                ended += np.int64(word & _1)
-                column = (word >> feature_shift) & feature_mask & (_0 - inner)
-                cut = (word >> _1) & cut_mask
-                left, row, bit = node + (word >> offset_shift), state >> _ROW, bits[column]
-                right = np.uint64(np.uint64(codes[row, column]) > cut)
-                neutral_right = np.uint64(np.uint64(neutral[row, column]) > cut)
-                is_inside, is_outside = np.uint64(state & bit != _0), np.uint64(state & (bit << _OUTSIDE) != _0)
-                differ = (right ^ neutral_right) & inner
-                parts = differ & ((is_inside | is_outside) ^ _1)
-                node_next[count], state_next[count] = left + (right ^ (differ & is_outside)), state | bit * parts
-                count += np.int64(inner)
-                node_next[count], state_next[count] = left + neutral_right, state | bit << _OUTSIDE
-                count += np.int64(parts)
-            node_now, node_next = node_next, node_now
-            state_now, state_next = state_next, state_now
-            walks = int(count)
-        for walk in range(ended):
-            state, value = state_end[walk], np.float64(values[node_end[walk]])
-            sums, inside, outside = out[state >> _ROW], state & _GROUPS, (state >> _OUTSIDE) & _GROUPS
+                leaf = word & _1
+                ended[ends] = state
+                ends += leaf
+                column = columns[(state >> _ROW) & _ROW_MASK, (word >> feature_shift) & feature_mask & (leaf - _1)]
+                cut, left = (word >> _1) & cut_mask, node + (word >> offset_shift)
+                inside, rest = column & ~_NODE, state & ~_NODE
+                outside = inside << (_OUTSIDE - _INSIDE)
+                right, neutral_right = np.uint64(column & _CODE > cut), np.uint64((column >> _NEUTRAL) & _CODE > cut)
+                is_outside = np.uint64(state & outside != _0)
+                differ = (right ^ neutral_right) & (leaf ^ _1)
+                parts = differ & np.uint64(state & (inside | outside) == _0)
+                following[count] = (left + (right ^ (differ & is_outside))) | rest | inside * parts
+                count += leaf ^ _1
+                following[count] = (left + neutral_right) | rest | outside
+                count += parts
+            now, following = following, now
+            walks = count
+        for end in range(ends):
+            state = ended[end]
+            sums, value = out[(state >> _ROW) & _ROW_MASK], np.float64(values[state & _NODE])
+            inside, outside = (state >> _INSIDE) & _GROUPS, state >> _OUTSIDE
             subset = outside
             while subset:
                 sums[inside | subset] += signs[subset] * value
@@ -149,10 +155,11 @@ def run_network_coalitions(
         widest = max(widest, layers[depth][0].shape[2])
     # The change by each group and, at k, the value of the neutral row: of hidden units, and of what follows linearly.
     hidden, linear = np.empty((k + 1, units)), np.empty((k + 1, outputs))
-    hidden_low, linear_low = np.empty((units, width)), np.empty((outputs, width))
     room = max(width, _LANES)
+    hidden_low, linear_low = np.zeros((units, room)), np.zeros((outputs, room))
     signal, result = np.zeros((widest, room)), np.zeros((widest, room))
-    used, active_weights = np.empty((units, outputs)), np.empty((units, outputs))
+    used, most, every = np.empty((units, outputs)), np.empty(units), np.arange(widest)
+    active = np.empty(units, np.int64)
     for network in range(out.shape[0]):
         for row in range(out.shape[1]):
             hidden[:k], linear[:k] = 0.0, 0.0
@@ -161,21 +168,27 @@ def run_network_coalitions(
             _add_inputs(X[row], neutral[row], prepared, groups, layers[0][0][network], hidden)
             mixed = _take_linear_units(hidden, layers[1][0][network], linear, used)
             _sum_low_groups(hidden, mixed, low, hidden_low)
+            _sum_increases(hidden, mixed, low, most)
             _sum_low_groups(linear, outputs, low, linear_low)
             for start in range(0, out.shape[2], width):
-                active = _take_active_units(hidden, used, mixed, low, start, hidden_low, signal, active_weights)
+                count = 0
+                for unit in range(mixed):
+                    value = _with_high_groups(hidden, unit, low, start)
+                    if value + most[unit] > 0.0:
+                        active[count] = unit
+                        _add_to_all(hidden_low, unit, value, signal, count)
+                        count += 1
                 for output in range(outputs):
-                    value = _with_high_groups(linear, output, low, start)
-                    for coalition in range(width):
-                        result[output, coalition] = value + linear_low[output, coalition]
-                _add_active(signal, active_weights, active, result, outputs)
+                    _add_to_all(linear_low, output, _with_high_groups(linear, output, low, start), result, output)
+                _rectify(signal, count)
+                _add_products(signal, used, active[:count], result, outputs)
                 for depth in range(2, len(layers)):
                     signal, result = result, signal
-                    bias = layers[depth][1][network, 0]
+                    bias, later = layers[depth][1][network, 0], layers[depth][0][network]
                     for output in range(len(bias)):
                         result[output] = bias[output]
-                    later = layers[depth][0][network]
-                    _add_active(signal, later, later.shape[0], result, len(bias))
+                    _rectify(signal, len(later))
+                    _add_products(signal, later, every[: len(later)], result, len(bias))
                 for coalition in range(width):
                     out[network, row, start + coalition] = result[0, coalition]
 
@@ -230,9 +243,18 @@ def _sum_low_groups(changes: Array, count: int, low: int, out: Array) -> None:
     for unit in range(count):
         out[unit, 0] = 0.0
         for group in range(low):
-            half = 1 << group
+            half, change = 1 << group, changes[group, unit]
             for coalition in range(half):
-                out[unit, half + coalition] = out[unit, coalition] + changes[group, unit]
+                out[unit, half + coalition] = out[unit, coalition] + change
+
+
+@kernel
+def _sum_increases(changes: Array, count: int, low: int, out: Array) -> None:
+    """Sum the positive changes by the `low` first groups, by unit: the most that they add in any coalition."""
+    out[:count] = 0.0
+    for group in range(low):
+        for unit in range(count):
+            out[unit] += max(changes[group, unit], 0.0)
 
 
 @kernel
@@ -247,38 +269,43 @@ def _with_high_groups(changes: Array, unit: int, low: int, start: int) -> float:
 
 
 @kernel
-def _take_active_units(
-    changes: Array, weights: Array, count: int, low: int, start: int, sums: Array, signal: Array, active_weights: Array
-) -> int:
-    """Copy the units that some coalition from `start` on activates, with their weights; return the number of units."""
-    active = 0
-    for unit in range(count):
-        value = _with_high_groups(changes, unit, low, start)
-        most = value
-        for group in range(low):
-            most += max(changes[group, unit], 0.0)
-        if most > 0.0:
-            for coalition in range(sums.shape[1]):
-                signal[active, coalition] = value + sums[unit, coalition]
-            for output in range(weights.shape[1]):
-                active_weights[active, output] = weights[unit, output]
-            active += 1
-    return active
+def _add_to_all(sums: Array, unit: int, value: float, out: Array, place: int) -> None:
+    """Write a unit's sums plus a value to a place."""
+    step = np.uint64(sums.shape[1])
+    at, to = np.uint64(unit) * step, np.uint64(place) * step
+    for start in range(_0, step, np.uint64(_LANES)):
+        part = load(sums, at + start, _LANES)
+        store(out, to + start, add(part, fill_like(value, part)))
 
 
 @kernel
-def _add_active(signal: Array, weights: Array, inputs: int, result: Array, outputs: int) -> None:
-    """Apply the ReLU to the inputs, and add what they give to the outputs, whose sums stay in registers."""
-    for source in range(inputs):
-        for coalition in range(signal.shape[1]):
-            signal[source, coalition] = max(signal[source, coalition], 0.0)
-    step = np.uint64(signal.shape[1])
-    for output in range(outputs):
-        for start in range(0, signal.shape[1], _LANES):
-            at, place = np.uint64(output) * step + np.uint64(start), np.uint64(start)
+def _rectify(signal: Array, count: int) -> None:
+    """Apply the ReLU to the first units."""
+    for at in range(_0, np.uint64(count) * np.uint64(signal.shape[1]), np.uint64(_LANES)):
+        store(signal, at, rectified(load(signal, at, _LANES)))
+
+
+@kernel
+def _add_products(signal: Array, weights: Array, units: Array, result: Array, outputs: int) -> None:
+    """Add the signals times the weights of the units to the outputs, two at a time, whose sums stay in registers."""
+    step, paired = np.uint64(signal.shape[1]), np.uint64(outputs) & ~_1
+    for output in range(_0, paired, np.uint64(2)):
+        for start in range(_0, step, np.uint64(_LANES)):
+            at, place = output * step + start, np.uint64(start)
+            one, other = load(result, at, _LANES), load(result, at + step, _LANES)
+            for unit in units:
+                values = load_like(signal, place, one)
+                one = add_product(one, values, weights[np.uint64(unit), output])
+                other = add_product(other, values, weights[np.uint64(unit), output + _1])
+                place += step
+            store(result, at, one)
+            store(result, at + step, other)
+    for output in range(paired, np.uint64(outputs)):
+        for start in range(_0, step, np.uint64(_LANES)):
+            at, place = output * step + start, np.uint64(start)
             sums = load(result, at, _LANES)
-            for source in range(inputs):
-                sums = add_product(sums, load_like(signal, place, sums), weights[source, output])
+            for unit in units:
+                sums = add_product(sums, load_like(signal, place, sums), weights[np.uint64(unit), output])
                 place += step
             store(result, at, sums)
 
