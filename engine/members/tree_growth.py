@@ -10,6 +10,7 @@ from engine.arrays import Array
 from engine.compilation import inline_kernel, kernel
 
 _CONSTANT, _UNSPLIT = -2.0, -1.0
+_ONE_WEIGHT = 1 << 32  # a tally is a weight times this plus a number of rows: one sum adds up both
 
 
 @inline_kernel
@@ -29,13 +30,18 @@ def _purity(weight: Any, wins: Any) -> Any:
     return (wins * wins + losses * losses) / weight
 
 
+@inline_kernel
+def _weight_and_rows(tally: Any) -> Any:
+    """Return the two numbers of a tally."""
+    return tally >> 32, tally & 0xFFFFFFFF
+
+
 @kernel
 def _best_cut(
     codes: Array,
     rows: Array,
-    weight: Array,
+    tally: Array,
     wins: Array,
-    column: int,
     cuts: int,
     missing: int,
     min_rows: int,
@@ -48,40 +54,40 @@ def _best_cut(
 
     Parameters
     ----------
-    codes, weight, wins, missing
-        As in `grow_tree`; wins are the weighted results.
+    codes
+        Codes of the feature, (n,).
     rows
-        Indices of the rows.
-    column, cuts
-        The feature and the number of its cuts, which is its greatest code except that of a missing value.
+        Indices of the node's rows.
+    tally, wins
+        Tally and weighted result of each of these rows.
+    cuts, missing
+        The number of the feature's cuts, which is its greatest code except that of a missing value, and the latter.
     min_rows
         Fewest rows of a side.
     counts
-        Work space, int64 (2, missing + 1), for weight and rows of each code; zeros before and after.
+        Work space, int64 (missing + 1,), for the tally of each code; zeros before and after.
     won
         Work space, float64 (missing + 1,), for the wins of each code; zeros before and after.
     """
-    for row in rows:
-        code = codes[row, column]
-        counts[0, code] += weight[row]
-        counts[1, code] += 1
-        won[code] += wins[row]
-    total_w = total_n = 0
-    total_y = 0.0
+    for place in range(len(rows)):
+        code = codes[rows[place]]
+        counts[code] += tally[place]
+        won[code] += wins[place]
+    total, total_y = 0, 0.0
     for code in range(cuts + 1):
-        total_w += counts[0, code]
-        total_n += counts[1, code]
+        total += counts[code]
         total_y += won[code]
-    total_w += counts[0, missing]
-    total_n += counts[1, missing]
+    total += counts[missing]
     total_y += won[missing]
-    lost_w, lost_n, lost_y = counts[0, missing], counts[1, missing], won[missing]
+    total_w, total_n = _weight_and_rows(total)
+    lost_w, lost_n = _weight_and_rows(counts[missing])
+    lost_y = won[missing]
     best, best_cut, best_left = _CONSTANT, 0, False
     w = n = 0
     y = 0.0
     last = -1
     for code in range(cuts + 1):
-        if not counts[1, code]:
+        if not counts[code]:
             continue
         # Split halfway between this code and the last one that occurs: new rows may have codes between them.
         if last >= 0:
@@ -94,8 +100,9 @@ def _best_cut(
                     if purity > best:
                         best, best_cut = purity, (last + code) >> 1
                         best_left = side == 1 if lost_n else 2 * left_n > total_n
-        w += counts[0, code]
-        n += counts[1, code]
+        code_w, code_n = _weight_and_rows(counts[code])
+        w += code_w
+        n += code_n
         y += won[code]
         last = code
     if lost_n and last >= 0:
@@ -104,8 +111,8 @@ def _best_cut(
         purity = _purity(float(w), y) + _purity(float(lost_w), lost_y)
         if purity > best:
             best, best_cut, best_left = purity, missing - 1, False
-    counts[:, : cuts + 1], won[: cuts + 1] = 0, 0.0
-    counts[:, missing], won[missing] = 0, 0.0
+    counts[: cuts + 1], won[: cuts + 1] = 0, 0.0
+    counts[missing], won[missing] = 0, 0.0
     return best, best_cut, best_left
 
 
@@ -146,28 +153,31 @@ def grow_tree(
     """
     max_depth, min_rows, tries = limits
     column, cut, missing_left, left, value = out
-    used = np.flatnonzero(weight)
+    columns, used = codes.T, np.flatnonzero(weight)
     drawn = np.zeros(len(weight), np.int64)
     state = np.uint64(seed)
     for _ in range(len(used)):
         state, pick = _draw(state, len(used))
         drawn[used[pick]] += weight[used[pick]]
-    wins = drawn * won
-    rows = np.flatnonzero(drawn)
-    beyond = np.empty_like(rows)
-    counts, won_by_code = np.zeros((2, missing + 1), np.int64), np.zeros(missing + 1)
-    features = np.arange(codes.shape[1])
+    # What is known of each row moves with it, so that the rows of a node are read one after the other.
+    rows = np.flatnonzero(drawn).astype(np.uint32)
+    tally, wins = drawn[rows] * _ONE_WEIGHT + 1, drawn[rows] * won[rows]
+    right_rows, right_tally, right_wins = np.empty_like(rows), np.empty_like(tally), np.empty_like(wins)
+    counts, won_by_code = np.zeros(missing + 1, np.int64), np.zeros(missing + 1)
+    features = np.arange(len(columns))
     begin, end = np.empty(len(left), np.int64), np.empty(len(left), np.int64)
     begin[0], end[0] = 0, len(rows)
     nodes, depth, level_end, node = 1, 0, 1, 0
     while node < nodes:
         if node == level_end:
             depth, level_end = depth + 1, nodes
-        node_rows = rows[begin[node] : end[node]]
-        w, y = 0, 0.0
-        for row in node_rows:
-            w += drawn[row]
-            y += wins[row]
+        here = slice(begin[node], end[node])
+        node_rows, node_tally, node_wins = rows[here], tally[here], wins[here]
+        total, y = 0, 0.0
+        for place in range(len(node_rows)):
+            total += node_tally[place]
+            y += node_wins[place]
+        w, _ = _weight_and_rows(total)
         value[node], left[node], column[node], cut[node], missing_left[node] = y / w, node, 0, 0, False
         if depth < max_depth and len(node_rows) >= 2 * min_rows and 0 < y < w:
             best, tried = _CONSTANT, 0
@@ -176,11 +186,10 @@ def grow_tree(
                 pick += tried
                 features[tried], features[pick] = features[pick], features[tried]
                 purity, at, goes_left = _best_cut(
-                    codes,
+                    columns[features[tried]],
                     node_rows,
-                    drawn,
-                    wins,
-                    features[tried],
+                    node_tally,
+                    node_wins,
                     cuts[features[tried]],
                     missing,
                     min_rows,
@@ -192,16 +201,19 @@ def grow_tree(
                     column[node], cut[node], missing_left[node] = features[tried], at, goes_left
                 tried += 1
             if best >= 0:
-                kept = moved = 0
-                for row in node_rows:
-                    code = codes[row, column[node]]
-                    if missing_left[node] if code == missing else code <= cut[node]:
-                        node_rows[kept] = row
-                        kept += 1
-                    else:
-                        beyond[moved] = row
-                        moved += 1
-                node_rows[kept:] = beyond[:moved]
+                kept, moved = np.int64(0), np.int64(0)
+                node_codes, node_cut, node_missing_left = columns[column[node]], cut[node], missing_left[node]
+                for place in range(len(node_rows)):  # without a branch that a processor could mispredict
+                    row, one, win = node_rows[place], node_tally[place], node_wins[place]
+                    code = node_codes[row]
+                    goes = np.int64((code <= node_cut) | ((code == missing) & node_missing_left))
+                    node_rows[kept], node_tally[kept], node_wins[kept] = row, one, win
+                    right_rows[moved], right_tally[moved], right_wins[moved] = row, one, win
+                    kept += goes
+                    moved += 1 - goes
+                node_rows[kept:] = right_rows[:moved]
+                node_tally[kept:] = right_tally[:moved]
+                node_wins[kept:] = right_wins[:moved]
                 left[node] = nodes
                 begin[nodes], end[nodes] = begin[node], begin[node] + kept
                 begin[nodes + 1], end[nodes + 1] = begin[node] + kept, end[node]
