@@ -199,7 +199,7 @@ def _step(
     parameters
         Weights, then biases, (p,).
     gradient
-        Sums of the gradient over the rows of a batch, without the penalty, (p,).
+        Sums of the gradient over the rows of a batch, without the penalty, (p,); then with it.
     moments
         First and second moment of the gradient, (2, p).
     n_weights
@@ -211,11 +211,11 @@ def _step(
     rate
         Learning rate, corrected for the first steps.
     """
+    first, second = moments[0], moments[1]
+    for k in range(n_weights):
+        gradient[k] += alpha * parameters[k]
     for k in range(len(parameters)):
-        slope = gradient[k]
-        if k < n_weights:
-            slope += alpha * parameters[k]
-        slope /= total
-        moments[0, k] = moments[0, k] * _BETA_1 + (1 - _BETA_1) * slope
-        moments[1, k] = moments[1, k] * _BETA_2 + (1 - _BETA_2) * (slope * slope)
-        parameters[k] += -rate * moments[0, k] / (np.sqrt(moments[1, k]) + _EPSILON)
+        slope = gradient[k] / total
+        first[k] = first[k] * _BETA_1 + (1 - _BETA_1) * slope
+        second[k] = second[k] * _BETA_2 + (1 - _BETA_2) * (slope * slope)
+        parameters[k] += -rate * first[k] / (np.sqrt(second[k]) + _EPSILON)
