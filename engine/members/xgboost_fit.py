@@ -183,12 +183,14 @@ def _add_leaves(
         Receives the margins after each tree, float32 (trees, m).
     """
     for tree in range(len(starts)):
-        for row in range(len(margin)):
-            node = starts[tree]
+        root = np.uint64(starts[tree])
+        for row in range(np.uint64(len(margin))):  # indices are unsigned because numba checks signed ones
+            node = root
             while left[node] >= 0:
-                value = columns[column[node], row]
-                goes_left = missing_left[node] if np.isnan(value) else value < condition[node]
-                node = left[node] if goes_left else right[node]
+                value = columns[np.uint64(column[node]), row]
+                goes_left = (value < condition[node]) | (np.isnan(value) & missing_left[node])
+                near, far = np.uint64(left[node]), np.uint64(right[node])
+                node = far + (near - far) * np.uint64(goes_left)  # no branch that a processor could mispredict
             margins[tree, row] = margin[row] + condition[node]
         margin = margins[tree]
 
