@@ -47,7 +47,7 @@ STOP_SECONDS = 30.0
 Processes = Callable[[], Sequence[psutil.Process]]
 
 
-def measure(*, seconds: float = 10.0, windows: int = 3, answers: int = 3) -> list[Row]:
+def measure(*, seconds: float = 20.0, windows: int = 2, answers: int = 3) -> list[Row]:
     """Measure windows of this length, and answers after as long a silence, unless there are to be none."""
     return [*measure_processor(seconds, windows), *(measure_answers(seconds, answers) if answers else ())]
 
