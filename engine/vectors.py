@@ -175,6 +175,57 @@ def move(typing: Any, places: Any, before: Any, codes: Any, here: Any, cut: Any,
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def split_groups(typing: Any, inside: Any, outside: Any, codes: Any, neutral: Any, cut: Any, group: Any) -> Any:
+    """Return the groups inside and outside at the right child of a node, then at the left child.
+
+    `inside` and `outside` have a bit for each group, uint16, of each row at the node; `codes` and `neutral` the codes
+    of the node's feature, `group` the bit of its group. A row that does not reach a child has all bits in both there.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        within, without, own, base, edge, bit = arguments
+        edges, bits = _repeat(builder, edge, inside.lanes), _repeat(builder, bit, inside.lanes)
+        none, every = (ir.Constant(bits.type, [value] * inside.lanes) for value in (0, 0xFFFF))
+        right, neutral_right = (builder.icmp_unsigned(">", value, edges) for value in (own, base))
+        only_own = builder.select(builder.and_(right, builder.not_(neutral_right)), bits, none)
+        only_neutral = builder.select(builder.and_(neutral_right, builder.not_(right)), bits, none)
+        not_right = builder.select(builder.or_(right, neutral_right), none, every)
+        not_left = builder.select(builder.and_(right, neutral_right), every, none)
+        children = (
+            builder.or_(builder.or_(within, only_own), not_right),
+            builder.or_(builder.or_(without, only_neutral), not_right),
+            builder.or_(builder.or_(within, only_neutral), not_left),
+            builder.or_(builder.or_(without, only_own), not_left),
+        )
+        return context.make_tuple(builder, signature.return_type, children)
+
+    result = types.UniTuple(inside, 4)
+    return result(inside, outside, codes, neutral, codes.dtype, types.uint16), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def disjoint_lanes(typing: Any, one: Any, other: Any) -> Any:
+    """Return the lanes in which two vectors have no bit in common, as the bits of a uint64."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        common = builder.and_(*arguments)
+        free = builder.icmp_unsigned("==", common, ir.Constant(common.type, [0] * one.lanes))
+        return builder.zext(builder.bitcast(free, ir.IntType(one.lanes)), ir.IntType(64))
+
+    return types.uint64(one, other), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def lowest_lane(typing: Any, lanes: Any) -> Any:
+    """Return the number of the lowest bit that is set in a uint64 other than 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def add_entries(typing: Any, total: Any, table: Any, places: Any) -> Any:
     """Return total + table[places]: vectors of 8 float64, 16 float32 and 8 positions below 16."""
 

@@ -13,11 +13,24 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.compilation import kernel
-from engine.vectors import add, add_product, fill_like, load, load_like, rectified, store
+from engine.vectors import (
+    add,
+    add_product,
+    disjoint_lanes,
+    fill_like,
+    load,
+    load_like,
+    lowest_lane,
+    rectified,
+    split_groups,
+    store,
+)
 
 _0, _1 = np.uint64(0), np.uint64(1)
-_NODE, _CODE, _ROW_MASK, _GROUPS = np.uint64(0xFFFFFFFF), np.uint64(0xFFFF), np.uint64(0xFF), np.uint64(0xFFF)
-_NEUTRAL, _ROW, _INSIDE, _OUTSIDE = np.uint64(16), np.uint64(32), np.uint64(40), np.uint64(52)
+CARD_ROWS = 32
+"""Rows that are walked through a tree together: a card of 16 fights from both sides."""
+_MAX_NODES = 257  # that wait for a visit: one a level, and depths are bytes
+_NOWHERE = np.uint16(0xFFFF)  # groups inside and outside of a row that does not reach a node
 _LOW_GROUPS = 6  # number of groups whose coalitions are computed together, in the first-level cache
 _LANES = 32  # coalitions in a vector
 
@@ -36,10 +49,11 @@ def add_tree_dividends(
 ) -> None:
     """Add the dividends of trees: the sum over all subsets of a coalition is the trees' sum for that coalition.
 
-    Each tree is walked once for a row and its neutral row together. Both take the same way, or the walk goes both ways:
-    with the node's group inside, and with it outside. A leaf of value v that is reached with the groups I inside and O
-    outside counts in the coalitions that contain I and nothing of O; that is a dividend of (-1)^|T| v for I + T, for
-    every subset T of O.
+    Each tree is walked once for all rows and their neutral rows together. A row and its neutral row take the same way,
+    or the row goes both ways: with the node's group inside, and with it outside. One way leads to a node, so a row has
+    one set of groups inside and one outside there; a group in both means that the row does not reach it. A leaf of
+    value v that is reached with the groups I inside and O outside counts in the coalitions that contain I and nothing
+    of O; that is a dividend of (-1)^|T| v for I + T, for every subset T of O.
 
     Parameters
     ----------
@@ -52,9 +66,9 @@ def add_tree_dividends(
     signs
         (-1)^|T| of every coalition, float64 (2^k,).
     codes, neutral
-        Codes of the rows and of their neutral rows, (>= n, 2f).
+        Codes of the rows and of their neutral rows, (blocks, 2f, CARD_ROWS).
     out
-        Receives the dividends, float64 (n, 2^k) with n up to 256 and k up to 12; zeros before.
+        Receives the dividends, float64 (n, 2^k) with k up to 16; zeros before.
 
     References
     ----------
@@ -63,51 +77,54 @@ def add_tree_dividends(
     Laberge and Pequignot (2022), "Understanding interventional TreeSHAP: how and why it works" (groups of features).
     """
     cut_mask, feature_shift, feature_mask, offset_shift = layout
-    rows = out.shape[0]
-    room = out.size + 2  # a walk decides each group once, so a row has at most 2^k at a time
-    # A walk: its node (bits 0 to 31), its row (to 39), and the groups inside (to 51) and outside.
-    now, following, ended = np.empty(room, np.uint64), np.empty(room, np.uint64), np.empty(room, np.uint64)
-    columns = np.empty((rows, len(bits)), np.uint64)  # code (bits 0 to 15), neutral code, and the bit of the group
-    for row in range(rows):
-        for column in range(len(bits)):
-            both = np.uint64(codes[row, column]) | np.uint64(neutral[row, column]) << _NEUTRAL
-            columns[row, column] = both | bits[column] << _INSIDE
-    for root in roots:
-        walks, ends = np.uint64(rows), np.uint64(0)
-        for row in range(walks):
-            now[row] = np.uint64(root) | row << _ROW
-        while walks:  # all walks take one step, without a branch that a processor could mispredict
-            count = np.uint64(0)
-            for walk in range(walks):
-                state = now[walk]
-                node = state & _NODE
-                word = np.uint64(nodes[node])
-                leaf = word & _1
-                ended[ends] = state
-                ends += leaf
-                column = columns[(state >> _ROW) & _ROW_MASK, (word >> feature_shift) & feature_mask & (leaf - _1)]
-                cut, left = (word >> _1) & cut_mask, node + (word >> offset_shift)
-                inside, rest = column & ~_NODE, state & ~_NODE
-                outside = inside << (_OUTSIDE - _INSIDE)
-                right, neutral_right = np.uint64(column & _CODE > cut), np.uint64((column >> _NEUTRAL) & _CODE > cut)
-                is_outside = np.uint64(state & outside != _0)
-                differ = (right ^ neutral_right) & (leaf ^ _1)
-                parts = differ & np.uint64(state & (inside | outside) == _0)
-                following[count] = (left + (right ^ (differ & is_outside))) | rest | inside * parts
-                count += leaf ^ _1
-                following[count] = (left + neutral_right) | rest | outside
-                count += parts
-            now, following = following, now
-            walks = count
-        for end in range(ends):
-            state = ended[end]
-            sums, value = out[(state >> _ROW) & _ROW_MASK], np.float64(values[state & _NODE])
-            inside, outside = (state >> _INSIDE) & _GROUPS, state >> _OUTSIDE
-            subset = outside
-            while subset:
-                sums[inside | subset] += signs[subset] * value
-                subset = (subset - _1) & outside
-            sums[inside] += value
+    size, columns = np.uint64(CARD_ROWS), np.uint64(codes.shape[1])
+    # The nodes to visit, and the groups inside and outside of each row at each of them.
+    stack = np.empty(_MAX_NODES, np.uint64)
+    inside, outside = np.empty(_MAX_NODES * CARD_ROWS, np.uint16), np.empty(_MAX_NODES * CARD_ROWS, np.uint16)
+    for block in range(np.uint64(codes.shape[0])):
+        first = block * size
+        for root in roots:
+            stack[0], top = root, _1
+            inside[:CARD_ROWS], outside[:CARD_ROWS] = 0, 0
+            for row in range(len(out) - np.int64(first), CARD_ROWS):
+                inside[row] = outside[row] = _NOWHERE
+            while top:
+                top -= _1
+                node, at = stack[top], top * size
+                word, within, without = (
+                    np.uint64(nodes[node]),
+                    load(inside, at, CARD_ROWS),
+                    load(outside, at, CARD_ROWS),
+                )
+                if word & _1:
+                    rows, value = disjoint_lanes(within, without), np.float64(values[node])
+                    while rows:
+                        row = lowest_lane(rows)
+                        rows &= rows - _1
+                        sums = out[first + row]
+                        members, others = np.uint64(inside[at + row]), np.uint64(outside[at + row])
+                        subset = others
+                        while subset:
+                            sums[members | subset] += signs[subset] * value
+                            subset = (subset - _1) & others
+                        sums[members] += value
+                    continue
+                column, cut = (word >> feature_shift) & feature_mask, (word >> _1) & cut_mask
+                place = (block * columns + column) * size
+                right_inside, right_outside, left_inside, left_outside = split_groups(
+                    within, without, load(codes, place, CARD_ROWS), load(neutral, place, CARD_ROWS), cut, bits[column]
+                )
+                left = node + (word >> offset_shift)
+                if disjoint_lanes(right_inside, right_outside):
+                    store(inside, at, right_inside)
+                    store(outside, at, right_outside)
+                    stack[top] = left + _1
+                    top += _1
+                if disjoint_lanes(left_inside, left_outside):
+                    store(inside, top * size, left_inside)
+                    store(outside, top * size, left_outside)
+                    stack[top] = left
+                    top += _1
 
 
 @kernel
@@ -243,7 +260,7 @@ def _sum_low_groups(changes: Array, count: int, low: int, out: Array) -> None:
     for unit in range(count):
         out[unit, 0] = 0.0
         for group in range(low):
-            half, change = 1 << group, changes[group, unit]
+            half, change = _1 << np.uint64(group), changes[group, unit]
             for coalition in range(half):
                 out[unit, half + coalition] = out[unit, coalition] + change
 

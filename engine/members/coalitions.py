@@ -77,7 +77,9 @@ def _tree_sums(trees: FlatTrees, rows: CoalitionRows) -> Floats:
     bits = np.where(group < 0, 0, 1 << np.maximum(group, 0)).astype(np.uint64)
     signs = 1.0 - 2.0 * (np.bitwise_count(np.arange(rows.n_coalitions)) % 2)
     out = np.zeros((trees.n_replicas, len(rows.values), rows.n_coalitions))
-    codes, neutral = trees.cuts.encode(rows.values), trees.cuts.encode(rows.neutral)
+    codes, neutral = (
+        trees.cuts.encode_blocks(values, coalition_kernels.CARD_ROWS) for values in (rows.values, rows.neutral)
+    )
     for fit, sums in enumerate(out):
         coalition_kernels.add_tree_dividends(
             trees.nodes,

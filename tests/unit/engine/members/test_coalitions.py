@@ -11,6 +11,7 @@ from engine.arrays import Floats, ReplicatedMember
 from engine.data.feature_groups import GroupedColumns
 from engine.data.feature_matrix import TrainingMatrix
 from engine.errors import ValidationError
+from engine.members.coalition_kernels import CARD_ROWS
 from engine.members.coalitions import CoalitionRows, predict_coalitions
 from engine.members.neural_network import StackedNetworks
 from engine.members.preprocessing import PreprocessedMember, Preprocessing, PreprocessingStep
@@ -53,6 +54,14 @@ def test_a_row_alone_has_the_same_bits(ensemble: Ensemble, rows: CoalitionRows) 
         for row in range(len(rows.values)):
             alone = CoalitionRows(rows.values[[row]], rows.neutral[[row]], rows.columns)
             np.testing.assert_array_equal(predict_coalitions(member, alone)[0], together[row])
+
+
+def test_more_rows_than_are_walked_together_have_the_same_bits(ensemble: Ensemble, rows: CoalitionRows) -> None:
+    times = 1 + CARD_ROWS // len(rows.values)
+    many = CoalitionRows(np.tile(rows.values, (times, 1)), np.tile(rows.neutral, (times, 1)), rows.columns)
+    for member in ensemble.point.by_name().values():
+        together = predict_coalitions(member, rows)
+        np.testing.assert_array_equal(predict_coalitions(member, many), np.tile(together, (times, 1)))
 
 
 def test_preprocessing_comes_first(ensemble: Ensemble, rows: CoalitionRows) -> None:
