@@ -12,18 +12,27 @@ import os
 from collections.abc import Callable
 from functools import lru_cache
 from math import ceil
+from mmap import PAGESIZE
 
 import psutil
 
 from engine.errors import MemoryLimitError
 
 _MB = 2**20
+_STATM_BYTES = 256  # seven numbers
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # from <malloc.h>
 
 
 def resident_bytes() -> int:
     """Return the resident memory of this process, in bytes."""
-    return int(_process(os.getpid()).memory_info().rss)
+    try:
+        statm = os.open("/proc/self/statm", os.O_RDONLY)  # psutil reads the same and takes several times as long
+    except FileNotFoundError:
+        return int(_process(os.getpid()).memory_info().rss)
+    try:
+        return int(os.read(statm, _STATM_BYTES).split()[1]) * PAGESIZE
+    finally:
+        os.close(statm)
 
 
 @lru_cache(maxsize=1)
