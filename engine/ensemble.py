@@ -15,10 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from engine.arrays import Floats
@@ -33,6 +32,9 @@ from engine.model.inference import InferenceRows, add_market, market_aware_proba
 from engine.model.prediction import FightPrediction, MarketAwareProbability, UnpricedPrediction
 from engine.model.trained_ensemble import Ensemble, load_ensemble
 from engine.resources.memory_guard import MemoryGuard
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "Corner",
@@ -239,11 +241,10 @@ class ProductionEnsembleManager:
         """
         rows, expected = self.ensemble.reference_predictions
         manager = self.with_config(replace(self.config, bootstrap_samples=self.ensemble.n_replicas))
-        answers = manager.predict_fights(
-            pd.DataFrame(rows, columns=list(self.ensemble.columns)),
-            [(f"first {row}", f"second {row}") for row in range(len(rows))],
-            contributions=True,
-        )
+        # From an array, as a card does: what a data frame needs of pandas would stay in the memory of an idle child.
+        predictions = manager.predict_unpriced_rows(rows, contributions=True)
+        pairs = [(f"first {row}", f"second {row}") for row in range(len(rows))]
+        answers = manager.add_market(predictions, pairs, [None] * len(rows))
         return float(np.max(np.abs(np.array([answer.probability for answer in answers]) - expected)))
 
     def _use(self, ensemble: Ensemble) -> None:

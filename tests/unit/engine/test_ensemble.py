@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -285,3 +286,15 @@ def test_a_fight_priced_again_has_the_bits_of_one_predicted_again(
 
 def test_the_reference_predictions_have_the_bits_that_were_stored(manager: ProductionEnsembleManager) -> None:
     assert manager.check_reference_predictions() == 0.0
+
+
+def test_the_reference_predictions_call_nothing_of_pandas(manager: ProductionEnsembleManager) -> None:
+    """An idle child checks them, and each function that it calls costs it pages of its own."""
+    called: set[str] = set()
+    sys.setprofile(lambda frame, event, _: called.add(frame.f_code.co_filename))
+    try:
+        manager.check_reference_predictions()
+    finally:
+        sys.setprofile(None)
+    assert any("/engine/members/" in name for name in called)
+    assert not [name for name in called if "/pandas/" in name]
