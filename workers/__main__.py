@@ -69,7 +69,7 @@ def _run(settings: WorkerSettings, queue: str, handlers: HandlerRegistry) -> int
         hostname=f"{queue}@{settings.node_name}",
         queues=[queue],
         pool="prefork",
-        autoscale=(settings.concurrency, 1),  # start with one: its memory decides how many there can be
+        autoscale=(settings.concurrency, 1),  # the supervisor's step adds as many as there is memory for
         loglevel=settings.log_level,
         quiet=True,
         # Pools find each other through the ledger; each of these would poll the server instead.

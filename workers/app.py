@@ -9,10 +9,10 @@ use, because nothing happens at import.
 
 from __future__ import annotations
 
+import os
 import resource
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,7 +34,9 @@ from workers.pool.pool import CHILD_START_SECONDS, WorkerPool, imports_before_fo
 from workers.pool.process_memory import anon_rss_mb
 from workers.scheduling.scheduler import QUEUE, Scheduler
 from workers.settings import WorkerSettings
-from workers.supervisor.preload import preload
+from workers.supervisor.memory_budget import MemoryBudget
+from workers.supervisor.memory_monitor import MemoryMonitor
+from workers.supervisor.preload import freeze_before_fork, preload
 from workers.supervisor.shutdown import enforce_shutdown
 from workers.supervisor.supervisor import Supervisor
 from workers.tracing.job_tracing import JobTracing
@@ -64,6 +66,7 @@ def create_app(settings: WorkerSettings, handlers: HandlerRegistry) -> Celery:
     setup.pass_on_job_lines(lambda job_id, line: pool.event_pipe.send(JobLogged(job_id, line)))
     app.steps["worker"].add(_supervisor_step(pool))
     signals.setup_logging.connect(lambda **_: setup.configure_logging(settings), weak=False)
+    signals.worker_before_create_process.connect(lambda sender, **_: freeze_before_fork(sender._pool), weak=False)
     signals.worker_process_init.connect(lambda **_: _start_child(app, pool), weak=False)
     signals.worker_shutting_down.connect(lambda **_: pool.start_closing(), weak=False)
     return app
@@ -118,7 +121,11 @@ def _supervisor_step(pool: WorkerPool) -> type[bootsteps.StartStopStep]:
         def create(self, worker: Any) -> None:
             """Preload what the children share: the queues are known, and no child is forked yet."""
             pool.scratch.open()
-            preload(pool, worker.app.amqp.queues.consume_from)
+            queues = list(worker.app.amqp.queues.consume_from)
+            preload(pool, queues)
+            if worker.autoscale:
+                children = MemoryBudget(pool, queues, MemoryMonitor(pool)).initial_children()
+                _set_initial_children(worker, children)
 
         def start(self, worker: Any) -> None:
             queues = worker.app.amqp.queues
@@ -155,6 +162,16 @@ def _supervisor_step(pool: WorkerPool) -> type[bootsteps.StartStopStep]:
     return SupervisorStep
 
 
+def _set_initial_children(worker: Any, children: int) -> None:
+    """Have Celery fork this many children when it starts its pool.
+
+    One after the other, while the main process does nothing else: what it writes later, the children then share.
+    """
+    for _ in range(children - worker.pool.limit):
+        worker.semaphore.grow()  # as if the pool had grown, or Celery would use one child
+        worker.pool.limit += 1
+
+
 def _start_child(app: Celery, pool: WorkerPool) -> None:
     """Prepare a child that was just forked. If it cannot start, its pool ends: the next child would fail too."""
     try:
@@ -163,13 +180,16 @@ def _start_child(app: Celery, pool: WorkerPool) -> None:
             resource.setrlimit(resource.RLIMIT_DATA, (limit_mb * 2**20, limit_mb * 2**20))
         with suppress(OSError):  # there is no /proc, or it is read only
             # If the kernel runs out of memory, it should kill a child, whose job is retried, and not the pool.
-            Path("/proc/self/oom_score_adj").write_text("500")
+            file = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+            os.write(file, b"500")
+            os.close(file)
         pool.scoreboard.register_child()
         pool.scratch.open_child()
-        queues = app.amqp.queues.consume_from
-        if imports_before_fork(pool, queues):
-            warm_up(queues, pool.handlers)
-        pin_libraries()
+        if not pool.preloaded:
+            queues = app.amqp.queues.consume_from
+            if imports_before_fork(pool, queues):
+                warm_up(queues, pool.handlers)
+            pin_libraries()
         pool.scoreboard.mark_ready(anon_rss_mb())
     except Exception as error:
         structlog.get_logger("cornerman").exception("the child cannot start")

@@ -36,6 +36,8 @@ class WorkerPool:
         In the main process: the memory figures that the supervisor computed last.
     scratch
         The temporary files of the pool and its children.
+    preloaded
+        True once the handlers of a pool that imports them before the fork are loaded, and the libraries are limited.
     preloaded_models
         Models by digest, opened before the fork.
     supervisor_wakeup, memory_wakeup, closing_wakeup
@@ -55,6 +57,7 @@ class WorkerPool:
     memory: PoolMemory = field(default_factory=PoolMemory)
     scratch: PoolScratch = field(default_factory=PoolScratch)
     event_pipe: EventPipe = field(default_factory=EventPipe)
+    preloaded: bool = False
     preloaded_models: dict[str, Any] = field(default_factory=dict)
     supervisor_wakeup: Wakeup = field(default_factory=Wakeup)
     memory_wakeup: Wakeup = field(default_factory=Wakeup)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from ledger.jobs.queue_stats import QueueBacklog
 from workers.pool.pool import WorkerPool
-from workers.pool.process_memory import PoolMemory, anon_rss_mb
+from workers.pool.process_memory import PoolMemory, anon_rss_mb, pss_mb
 from workers.pool.scoreboard import ChildSlot
 from workers.supervisor.memory_limits import memory_limits
 from workers.supervisor.memory_monitor import MemoryMonitor
@@ -87,6 +87,28 @@ class MemoryBudget:
             job_mb=round(typical_job_mb, 1),
             wanted=self._target,
         )
+
+    def initial_children(self) -> int:
+        """Return how many children the pool may have from its start, to be asked before the first is forked.
+
+        The scaling policy decides, with the assumed memory of a child. What children will share with this process
+        counts in full, so there may be fewer than at the first tick.
+        """
+        used_mb = pss_mb(os.getpid())
+        _, limit_mb, _ = self._limit(used_mb)
+        min_children, max_children = self._child_bounds()
+        load = PoolLoad(
+            now_seconds=0.0,
+            children=1,
+            busy=0,
+            limit_mb=limit_mb,
+            fixed_mb=used_mb,
+            busy_mb=0.0,
+            child_mb=self._idle_mb + MIN_JOB_MB,
+            min_children=min_children,
+            max_children=max_children,
+        )
+        return desired_children(load, ScalingHistory())[0]
 
     @property
     def is_settled(self) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sized
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.lazy_decoder import LazyDecoder
 from ledger.ledger import Ledger
 from ledger.ledger_parts import import_parts
+from ledger.server.lua_scripts import script_text
 from workers.jobs.registry import warm_up
 from workers.models.model_cache import ModelCache, load_manager
 from workers.pool.library_threads import pin_environment, pin_libraries
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from workers.models.model_store import Store
 
 
+_SCRIPTS = ("claim", "settle")
+"""Scripts that each child calls. Each is put together of the shared prelude, which is read and parsed once."""
 INCOMPLETE_BUNDLE_SECONDS = 86_400.0  # longer than writing one bundle takes
 
 
@@ -43,6 +46,8 @@ def preload(pool: WorkerPool, queues: Collection[str]) -> None:
     pin_environment()
     LazyDecoder.make_all()
     import_parts()
+    for name in _SCRIPTS:
+        script_text(name)
     log = structlog.get_logger("cornerman")
     try:
         if imports_before_fork(pool, queues):
@@ -50,11 +55,21 @@ def preload(pool: WorkerPool, queues: Collection[str]) -> None:
         remove_unfinished(pool.settings.models_folder, INCOMPLETE_BUNDLE_SECONDS)
         if serves_predictions(pool, queues):
             _open_model(pool)
+        pin_libraries()
+        pool.preloaded = True
     except Exception as error:  # noqa: BLE001 - without preloading a pool is slower, not wrong
         log.warning("preloading failed", error=f"{type(error).__name__}: {error}")
     release_library_pages()  # most are the compiler's, which has loaded the model's loops
-    gc.collect()
-    gc.freeze()  # frozen objects are not written by later collections, so their pages stay shared
+
+
+def freeze_before_fork(children: Sized) -> None:
+    """Keep collections from writing to what exists before the first child is forked, so that its pages stay shared.
+
+    Not before later forks: garbage that is frozen is never collected.
+    """
+    if not children:
+        gc.collect()
+        gc.freeze()
 
 
 def _open_model(pool: WorkerPool) -> None:

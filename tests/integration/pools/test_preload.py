@@ -137,6 +137,7 @@ from contextlib import closing
 from pathlib import Path
 from ledger.ledger import Ledger
 from ledger.ledger_parts import PARTS
+from ledger.server.lua_scripts import Scripts, script_text
 from workers.jobs.registry import HANDLERS
 from workers.pool.pool import WorkerPool
 from workers.supervisor.preload import preload
@@ -144,7 +145,9 @@ from workers.settings import WorkerSettings
 pool = WorkerPool(WorkerSettings.from_env(), HANDLERS)
 preload(pool, ["predict", "train"])
 names = [Path("/proc/self/task", task, "comm").read_text().strip() for task in os.listdir("/proc/self/task")]
-imported = set(sys.modules)
+imported, parsed = set(sys.modules), script_text.cache_info().misses
+Scripts()["claim"], Scripts()["settle"]
+assert script_text.cache_info().misses == parsed, "each child would parse the scripts that it calls"
 with closing(Ledger.connect(pool.settings.ledger)) as ledger:
     for part in PARTS:
         getattr(ledger, part)
@@ -163,3 +166,21 @@ print(len([name for name in names if name != "jemalloc_bg_thd"]), *pool.preloade
     threads, *digests = run.stdout.split()
     assert threads == "1"
     assert digests == [ledger.aliases.resolve("champion")]
+
+
+def test_what_exists_is_frozen_before_the_first_fork_and_not_before_later_ones() -> None:
+    code = """
+import gc
+from workers.supervisor.preload import freeze_before_fork
+garbage = []
+garbage.append(garbage)
+del garbage
+freeze_before_fork(["a child"])
+assert gc.get_freeze_count() == 0
+freeze_before_fork([])
+print(gc.get_freeze_count(), gc.collect())
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    frozen, collected = map(int, run.stdout.split())
+    assert frozen > 1000
+    assert collected == 0  # the garbage is collected before, and not frozen

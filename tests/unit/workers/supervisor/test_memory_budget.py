@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
@@ -10,11 +11,12 @@ from ledger.contracts.controls import Controls
 from ledger.jobs.queue_stats import QueueBacklog
 from tests.support.mapped_memory import mapped_memory
 from workers.pool.pool import WorkerPool
-from workers.pool.process_memory import anon_rss_mb
+from workers.pool.process_memory import anon_rss_mb, pss_mb
 from workers.settings import WorkerSettings
 from workers.supervisor.memory_budget import MIN_JOB_MB, MemoryBudget
 from workers.supervisor.memory_monitor import MemoryMonitor
 from workers.supervisor.rules import ChildSnapshot
+from workers.supervisor.scaling_policy import GROWTH_MARGIN
 
 CONTEXT = multiprocessing.get_context("fork")
 NOTHING, SOME = QueueBacklog(0, 0.0, 0), QueueBacklog(7, 3.0, 0)
@@ -80,6 +82,21 @@ def test_the_operators_budget_goes_before_the_settings_and_the_machine_bounds_bo
     assert pool.memory.limit_mb < 16_000_000
     # What others use of the machine makes a job wait, and does not end it.
     assert pool.scoreboard.max_child_mb > pool.memory.room_mb
+
+
+def test_a_pool_starts_with_as_many_children_as_its_memory_and_settings_allow() -> None:
+    pool = WorkerPool(WorkerSettings(concurrency=4, spare_memory_mb=0), {})
+    budget = MemoryBudget(pool, ["predict"], MemoryMonitor(pool))
+    limited(pool, 10_000)
+    assert budget.initial_children() == 4
+    child_mb = 2 * MIN_JOB_MB  # an idle child and a job
+    limited(pool, (pss_mb(os.getpid()) + 2.5 * child_mb) / (1 - GROWTH_MARGIN))
+    assert budget.initial_children() == 2
+    limited(pool, 1)
+    assert budget.initial_children() == 1
+    fewer = WorkerPool(WorkerSettings(concurrency=4, min_children=3, spare_memory_mb=0), {})
+    limited(fewer, 10_000)
+    assert MemoryBudget(fewer, ["predict"], MemoryMonitor(fewer)).initial_children() == 3
 
 
 def test_a_reservation_counts_until_it_is_used(pool: WorkerPool) -> None:
