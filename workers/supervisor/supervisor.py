@@ -80,7 +80,8 @@ def max_quiet_seconds(settings: WorkerSettings) -> float:
     The pool that reaped last ticks again within `max_idle_seconds`; if it has died, another reaps as much later.
     Heartbeats and liveness probes are sent by ticks.
     """
-    return min(settings.heartbeat_seconds, settings.liveness_probe_seconds / 2)
+    longest_seconds = 2 * settings.supervisor_idle_interval_seconds
+    return min(longest_seconds, settings.heartbeat_seconds, settings.liveness_probe_seconds / 2)
 
 
 class Supervisor:
